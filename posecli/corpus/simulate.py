@@ -1,0 +1,278 @@
+"""From corpus motion to what a 2D detector would have said of it: training pairs without a single picture.
+
+A window of motion is varied (mirror, speed, proportions), looked at by a random camera, and its joints are
+shifted the way a detector errs. Everything is drawn from one generator, batched in torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from posecli.facing import FacedWindows, face_windows
+from posecli.skeleton import BLAZEPOSE33, H36M17, h36m_weights
+
+LANDMARKS = (
+    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "mouth_left", "mouth_right",
+    "left_heel", "right_heel", "left_foot_index", "right_foot_index",
+)  # fmt: skip
+"""Points that a corpus keeps behind the 17 joints: 28 in all."""
+
+_LIMB_NAMES = {
+    "left_hip": "LHip", "right_hip": "RHip", "left_knee": "LKnee", "right_knee": "RKnee",
+    "left_ankle": "LAnkle", "right_ankle": "RAnkle", "left_shoulder": "LShoulder",
+    "right_shoulder": "RShoulder", "left_elbow": "LElbow", "right_elbow": "RElbow",
+    "left_wrist": "LWrist", "right_wrist": "RWrist",
+}  # fmt: skip
+
+# Where each point hangs, and the group of bones whose length varies as one (see `Proportions`).
+_PARENTS = (*H36M17.parents, *(10,) * 7, 6, 3, 6, 3)
+_GROUPS = {
+    "hips": (1, 4), "thighs": (2, 5), "shins": (3, 6), "trunk": (7, 8), "neck": (9,),
+    "head": (10, *range(17, 24)), "shoulders": (11, 14), "upper arms": (12, 15), "forearms": (13, 16),
+    "feet": (24, 25, 26, 27),
+}  # fmt: skip
+
+
+def _mirror_order() -> list[int]:
+    order = list(H36M17.mirror)
+    for name in LANDMARKS:
+        twin = name.replace("left", "\0").replace("right", "left").replace("\0", "right")
+        order.append(17 + LANDMARKS.index(twin))
+    return order
+
+
+class MotionClip(Protocol):
+    """What the simulator needs of a clip: points (F, 28, 3) metres, y up, at `fps`; whose; how much it counts."""
+
+    @property
+    def points(self) -> NDArray[np.float32]: ...
+    @property
+    def fps(self) -> float: ...
+    @property
+    def subject(self) -> int: ...
+    @property
+    def weight(self) -> float: ...
+
+
+@dataclass(frozen=True)
+class SimulatorConfig:
+    """How widely motion, cameras and detector errors vary. Lengths of noise are relative to half the person's box.
+
+    The figures are a guess at phones and webcams, not a fit (see `docs` of the weights' card).
+    """
+
+    rate: float = 30.0  # Hz, frames of a window
+    speed: tuple[float, float] = (0.75, 1.35)  # log-uniform
+    still: float = 0.02  # share of windows that do not move at all: single pictures
+    size_std: float = 0.06  # log of body size
+    bone_std: float = 0.05  # log of each group's length
+    distance: tuple[float, float] = (1.8, 9.0)  # metres, log-uniform
+    pitch_deg: tuple[float, float] = (4.0, 8.0)  # mean and spread of looking down
+    high_share: float = 0.2  # share of cameras whose pitch is uniform in `high_deg`
+    high_deg: tuple[float, float] = (-20.0, 50.0)
+    roll_std_deg: float = 4.0
+    off_axis: tuple[float, float] = (0.45, 0.45)  # largest tangent of the person's direction, x and y
+    focal_std: float = 0.15  # log of true focal length over assumed
+    constant: float = 0.014  # detector error that stays through the window
+    smooth: float = 0.012  # error that wanders
+    white: float = 0.005  # error of each frame alone
+    burst_share: float = 0.15  # share of windows, per limb, in which the limb is lost for a while
+    burst: float = 0.08
+    swap_share: float = 0.02  # share of windows in which left and right legs or arms change places for a while
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Training windows: what the lifter is given, what it should answer (metres, root-relative, turned camera)."""
+
+    x2d: Tensor  # (B, T, 17, 2)
+    pose: Tensor  # (B, T, 17, 3)
+    faced: FacedWindows
+    flat: Tensor  # (B, T, 17, 2) before facing: x/z and y/z as the assumed camera measures them
+
+
+class Simulator:
+    """Draws training windows from clips.
+
+    clips are brought to twice `config.rate` once; a subject's share of the windows goes with the square root of
+    its minutes, so that much-recorded people do not drown the rest.
+    """
+
+    def __init__(self, clips: Sequence[MotionClip], window: int, config: SimulatorConfig | None = None) -> None:
+        self.config = config or SimulatorConfig()
+        self.window = window
+        self._fine_rate = 2 * self.config.rate
+        pieces, weights = [], []
+        minutes: dict[int, float] = {}
+        for clip in clips:
+            minutes[clip.subject] = minutes.get(clip.subject, 0.0) + len(clip.points) / clip.fps / 60
+        for clip in clips:
+            points = _resample(clip.points, clip.fps, self._fine_rate)
+            pieces.append(torch.from_numpy(points))
+            weights.append(len(points) * clip.weight / math.sqrt(max(minutes[clip.subject], 1e-6)))
+        if not pieces:
+            raise ValueError("no clips to draw from")
+        self._lengths = torch.tensor([len(p) for p in pieces])
+        self._starts = torch.cumsum(self._lengths, 0) - self._lengths
+        self._points = torch.cat(pieces)
+        self._weights = torch.tensor(weights, dtype=torch.float64)
+        self._mirror = torch.tensor(_mirror_order())
+
+        names = [n for n in BLAZEPOSE33.joint_names if n in _LIMB_NAMES or n in LANDMARKS[:7]]
+        all_names = (*H36M17.joint_names, *LANDMARKS)
+        self._seen = torch.tensor([all_names.index(_LIMB_NAMES.get(n, n)) for n in names])
+        columns = [BLAZEPOSE33.index(n) for n in names]
+        self._to_h36m = torch.tensor(h36m_weights(BLAZEPOSE33)[:, columns], dtype=torch.float32)
+        self._twin = torch.tensor([names.index(_twin(n)) for n in names])
+        self._limbs = [
+            torch.tensor([names.index(f"{side}_{a}") for a in pair])
+            for side in ("left", "right")
+            for pair in (("elbow", "wrist"), ("knee", "ankle"))
+        ]
+        self._legs = torch.tensor([any(k in n for k in ("hip", "knee", "ankle")) for n in names])
+        self._arms = torch.tensor([any(k in n for k in ("shoulder", "elbow", "wrist")) for n in names])
+        loose = {"wrist": 1.3, "elbow": 1.1, "hip": 1.3, "knee": 1.0, "ankle": 1.2, "shoulder": 1.0}
+        self._loose = torch.tensor([next((v for k, v in loose.items() if k in n), 0.7) for n in names])
+
+    def draw(self, batch: int, generator: torch.Generator) -> Batch:
+        """`batch` windows, all randomness from `generator`."""
+        points = self._vary(self._windows(batch, generator), generator)
+        return self.look(points, generator)
+
+    def look(self, points: Tensor, generator: torch.Generator) -> Batch:
+        """Points (B, T, 28, 3), metres, y up → through a random camera and detector noise."""
+        camera = self._cameras(points, generator)
+        zoom = torch.exp(self.config.focal_std * _normal((len(points), 1, 1, 1), generator))
+        flat = camera[..., :2] / camera[..., 2:] * zoom
+        flat = torch.einsum("ij,btjc->btic", self._to_h36m, self._err(flat[:, :, self._seen], generator))
+        faced = face_windows(flat)
+        joints = camera[:, :, :17]
+        return Batch(faced.x2d, faced.from_camera(joints - joints[:, :, :1]), faced, flat)
+
+    def _windows(self, batch: int, generator: torch.Generator) -> Tensor:
+        """Windows (B, T, 28, 3) cut from random places at random speeds."""
+        config = self.config
+        clip = torch.multinomial(self._weights, batch, replacement=True, generator=generator)
+        low, high = (math.log(s) for s in config.speed)
+        speed = torch.exp(low + (high - low) * torch.rand(batch, generator=generator))
+        speed = torch.where(torch.rand(batch, generator=generator) < config.still, 0.0, speed)
+        longest = (self._lengths[clip] - 1).float()
+        step = torch.minimum(speed * self._fine_rate / config.rate, longest / (self.window - 1))
+        start = torch.rand(batch, generator=generator) * (longest - step * (self.window - 1)).clamp(min=0)
+        at = start[:, None] + step[:, None] * torch.arange(self.window)
+        at = torch.minimum(at, longest[:, None])
+        before = at.floor().long()
+        after = torch.minimum(before + 1, longest[:, None].long())
+        part = (at - before)[..., None, None]
+        base = self._starts[clip][:, None]
+        return torch.lerp(self._points[base + before], self._points[base + after], part)
+
+    def _vary(self, points: Tensor, generator: torch.Generator) -> Tensor:
+        """Mirror half of the windows; vary the body's size and the length of each group of bones."""
+        batch, config = len(points), self.config
+        mirrored = points[:, :, self._mirror] * torch.tensor([-1.0, 1.0, 1.0])
+        points = torch.where((torch.rand(batch, generator=generator) < 0.5)[:, None, None, None], mirrored, points)
+        size = torch.exp(config.size_std * _normal((batch, 1), generator))
+        scale = size.expand(batch, len(_PARENTS)).clone()
+        for group in _GROUPS.values():
+            scale[:, list(group)] *= torch.exp(config.bone_std * _normal((batch, 1), generator))
+        moved = [points[:, :, 0]]
+        for child, parent in list(enumerate(_PARENTS))[1:]:
+            bone = points[:, :, child] - points[:, :, parent]
+            moved.append(moved[parent] + bone * scale[:, child, None, None])
+        return torch.stack(moved, dim=2)
+
+    def _cameras(self, points: Tensor, generator: torch.Generator) -> Tensor:
+        """World points (y up) → the frame of a random camera that has the person in view."""
+        batch, config = len(points), self.config
+        yaw = 2 * math.pi * torch.rand(batch, generator=generator)
+        high = torch.rand(batch, generator=generator) < config.high_share
+        pitch = config.pitch_deg[0] + config.pitch_deg[1] * _normal((batch,), generator)
+        steep = config.high_deg[0] + (config.high_deg[1] - config.high_deg[0]) * torch.rand(batch, generator=generator)
+        pitch = torch.deg2rad(torch.where(high, steep, pitch))
+        roll = torch.deg2rad(config.roll_std_deg * _normal((batch,), generator))
+        turn = _about(2, roll) @ _about(0, pitch) @ torch.diag(torch.tensor([1.0, -1.0, -1.0])) @ _about(1, yaw)
+        centre = points[:, :, 0].mean(dim=1)[:, None, None]
+        body = torch.einsum("bij,btkj->btki", turn, points - centre)
+
+        low, far = (math.log(d) for d in config.distance)
+        distance = torch.exp(low + (far - low) * torch.rand(batch, generator=generator))
+        nearest = -body[..., 2].amin(dim=(1, 2)) + 0.5  # everything at least half a metre before the lens
+        aim = torch.tensor(config.off_axis) * (2 * torch.rand(batch, 2, generator=generator) - 1)
+        ray = torch.nn.functional.normalize(torch.cat([aim, torch.ones(batch, 1)], -1), dim=-1)
+        distance = torch.maximum(distance, nearest / ray[:, 2])
+        return body + (ray * distance[:, None])[:, None, None]
+
+    def _err(self, flat: Tensor, generator: torch.Generator) -> Tensor:
+        """Add a detector's errors to its joints (B, T, D, 2)."""
+        batch, frames, joints, _ = flat.shape
+        config = self.config
+        low, high = flat.amin(dim=(1, 2)), flat.amax(dim=(1, 2))
+        box = ((high - low) / 2).amax(dim=-1)[:, None, None, None]
+        # How bad a window is: gamma with shape 2 and mean 1, the sum of two exponentials.
+        badness = -torch.rand(batch, 2, generator=generator).clamp(min=1e-6).log().sum(-1) / 2
+        size = badness[:, None, None, None] * self._loose[:, None]
+        error = config.constant * size * _normal((batch, 1, joints, 2), generator)
+        error = error + config.smooth * size * _wander(batch, frames, joints, generator)
+        error = error + config.white * size * _normal(flat.shape, generator)
+        for limb in self._limbs:
+            lost = (torch.rand(batch, generator=generator) < config.burst_share)[:, None, None, None]
+            when = _span(batch, frames, generator)[:, :, None, None]
+            drift = config.burst * _wander(batch, frames, len(limb), generator)
+            error[:, :, limb] += torch.where(lost, when * drift, 0.0)
+        swapped = (torch.rand(batch, generator=generator) < config.swap_share)[:, None]
+        legs = (torch.rand(batch, generator=generator) < 0.5)[:, None, None]
+        when = (_span(batch, frames, generator) > 0.5) & swapped
+        which = torch.where(legs, self._legs, self._arms)  # (B, 1, D)
+        flat = torch.where((when[:, :, None] & which)[..., None], flat[:, :, self._twin], flat)
+        return flat + box * error
+
+
+def _twin(name: str) -> str:
+    return name.replace("left", "\0").replace("right", "left").replace("\0", "right")
+
+
+def _normal(shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    return torch.randn(*shape, generator=generator)
+
+
+def _wander(batch: int, frames: int, joints: int, generator: torch.Generator, every: int = 6) -> Tensor:
+    """Smooth noise (B, T, J, 2) of about unit variance: random knots every few frames, joined by straight lines."""
+    knots = _normal((batch, joints * 2, frames // every + 2), generator)
+    lines = torch.nn.functional.interpolate(knots, size=frames, mode="linear", align_corners=True)
+    return lines.transpose(1, 2).reshape(batch, frames, joints, 2) * 1.2
+
+
+def _span(batch: int, frames: int, generator: torch.Generator) -> Tensor:
+    """(B, T): 1 inside a random stretch of the window, 0 outside."""
+    ends = torch.rand(batch, 2, generator=generator).mul(1.6).sub(0.3).sort(dim=-1).values * frames
+    time = torch.arange(frames)
+    return ((time >= ends[:, :1]) & (time < ends[:, 1:])).float()
+
+
+def _about(axis: int, angle: Tensor) -> Tensor:
+    """Rotations (B, 3, 3) about a coordinate axis."""
+    a, b = (axis + 1) % 3, (axis + 2) % 3
+    matrix = torch.zeros(len(angle), 3, 3)
+    matrix[:, axis, axis] = 1
+    matrix[:, a, a] = matrix[:, b, b] = angle.cos()
+    matrix[:, b, a], matrix[:, a, b] = angle.sin(), -angle.sin()
+    return matrix
+
+
+def _resample(points: NDArray[np.float32], fps: float, rate: float) -> NDArray[np.float32]:
+    """Points at `fps` → at `rate`, by straight lines between frames."""
+    count = max(int((len(points) - 1) / fps * rate) + 1, 2)
+    at = np.minimum(np.arange(count) * fps / rate, len(points) - 1)
+    before = np.floor(at).astype(int)
+    after = np.minimum(before + 1, len(points) - 1)
+    part = (at - before)[:, None, None].astype(np.float32)
+    return points[before] * (1 - part) + points[after] * part

@@ -1,0 +1,76 @@
+"""Which weights there are and where: shipped with posecli, or a file of the user's."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from posecli.errors import InputError, UsageError
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def shipped_folder() -> Path:
+    """The folder of shipped weights: inside an installed package, or at the top of a checkout."""
+    installed = _PACKAGE / "shipped_weights"
+    return installed if installed.is_dir() else _PACKAGE.parent / "weights"
+
+
+@dataclass(frozen=True)
+class ShippedWeights:
+    """A weights file that comes with posecli; `name` is the file's name without ending."""
+
+    name: str
+    path: Path
+
+    @property
+    def method(self) -> str:
+        return self.name.split("-")[0]
+
+    @property
+    def card(self) -> Path:
+        return self.path.with_suffix(".md")
+
+
+def shipped() -> list[ShippedWeights]:
+    """All shipped weights, by name."""
+    return [ShippedWeights(p.stem, p) for p in sorted(shipped_folder().glob("*.safetensors"))]
+
+
+def find(method: str, weights: str | Path | None = None) -> Path:
+    """The weights file to use for `method`: `weights` is a file, the name of a shipped one, or None.
+
+    Raises InputError where there is none, UsageError where a shipped one is of another method.
+    """
+    if weights is not None and Path(weights).is_file():
+        return Path(weights)
+    of_method = [w for w in shipped() if w.method == method]
+    if weights is None:
+        if not of_method:
+            raise InputError(f"no weights for {method} ship with posecli; name a file with --weights")
+        return of_method[0].path
+    named = [w for w in shipped() if w.name == str(weights)]
+    if not named:
+        names = ", ".join(w.name for w in shipped()) or "none"
+        raise InputError(f"no weights file {weights}; shipped are: {names} (posecli weights list)")
+    if named[0].method != method:
+        raise UsageError(f"{named[0].name} are weights of {named[0].method}, not of {method}")
+    return named[0].path
+
+
+def recorded_hashes() -> dict[str, str]:
+    """File name → SHA-256 as written in `SHA256SUMS` beside the shipped weights."""
+    sums = shipped_folder() / "SHA256SUMS"
+    if not sums.is_file():
+        return {}
+    pairs = (line.split(maxsplit=1) for line in sums.read_text(encoding="utf-8").splitlines() if line.strip())
+    return {name.strip(): digest for digest, name in pairs}
+
+
+@cache
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
