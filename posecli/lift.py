@@ -7,6 +7,7 @@ blended with weights that fall to nothing at the ends of a window, and brought b
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -142,7 +143,9 @@ def lift_keypoints(
 
 def standing_height(poses: NDArray[np.floating]) -> float:
     """Height (metres) of a person standing straight with the median bone lengths of `poses` (T, 17, 3)."""
-    chain = sum(float(np.median(np.linalg.norm(poses[:, a] - poses[:, b], axis=-1))) for a, b in _HEIGHT_BONES)
+    chain = sum(
+        float(np.median(np.linalg.norm(poses[:, a] - poses[:, b], axis=-1))) for a, b in _HEIGHT_BONES
+    )
     return chain + _ANKLE_AND_CROWN_M
 
 
@@ -155,7 +158,7 @@ def _bridge(
     """Which frames get a pose, and which of them had nobody: absences between sightings up to `max_gap_s`."""
     valid = found.copy()
     seen = np.flatnonzero(found)
-    for before, after in zip(seen[:-1], seen[1:], strict=True):
+    for before, after in itertools.pairwise(seen):
         if after - before > 1 and times[after] - times[before] <= max_gap_s:
             valid[before:after] = True
     return valid, valid & ~found
@@ -198,7 +201,9 @@ def resample_points(times: Array, points: Array, grid: Array) -> Array:
     first = np.searchsorted(times, grid - spacing, side="right")
     last = np.searchsorted(times, grid + spacing, side="left")
     out = straight.copy()
-    for row in np.flatnonzero(last - first >= 3):  # at least three samples under the tent: the source is faster
+    for row in np.flatnonzero(
+        last - first >= 3
+    ):  # at least three samples under the tent: the source is faster
         inside = slice(first[row], last[row])
         tent = 1 - np.abs(times[inside] - grid[row]) / spacing
         out[row] = np.tensordot(tent / tent.sum(), points[inside], axes=1)
