@@ -86,7 +86,9 @@ class SimulatorConfig:
     white: float = 0.005  # error of each frame alone
     burst_share: float = 0.15  # share of windows, per limb, in which the limb is lost for a while
     burst: float = 0.08
-    swap_share: float = 0.02  # share of windows in which left and right legs or arms change places for a while
+    swap_share: float = (
+        0.02  # share of windows in which left and right legs or arms change places for a while
+    )
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,9 @@ class Simulator:
     its minutes, so that much-recorded people do not drown the rest.
     """
 
-    def __init__(self, clips: Sequence[MotionClip], window: int, config: SimulatorConfig | None = None) -> None:
+    def __init__(
+        self, clips: Sequence[MotionClip], window: int, config: SimulatorConfig | None = None
+    ) -> None:
         self.config = config or SimulatorConfig()
         self.window = window
         self._fine_rate = 2 * self.config.rate
@@ -179,7 +183,9 @@ class Simulator:
         """Mirror half of the windows; vary the body's size and the length of each group of bones."""
         batch, config = len(points), self.config
         mirrored = points[:, :, self._mirror] * torch.tensor([-1.0, 1.0, 1.0])
-        points = torch.where((torch.rand(batch, generator=generator) < 0.5)[:, None, None, None], mirrored, points)
+        points = torch.where(
+            (torch.rand(batch, generator=generator) < 0.5)[:, None, None, None], mirrored, points
+        )
         size = torch.exp(config.size_std * _normal((batch, 1), generator))
         scale = size.expand(batch, len(_PARENTS)).clone()
         for group in _GROUPS.values():
@@ -196,10 +202,14 @@ class Simulator:
         yaw = 2 * math.pi * torch.rand(batch, generator=generator)
         high = torch.rand(batch, generator=generator) < config.high_share
         pitch = config.pitch_deg[0] + config.pitch_deg[1] * _normal((batch,), generator)
-        steep = config.high_deg[0] + (config.high_deg[1] - config.high_deg[0]) * torch.rand(batch, generator=generator)
+        steep = config.high_deg[0] + (config.high_deg[1] - config.high_deg[0]) * torch.rand(
+            batch, generator=generator
+        )
         pitch = torch.deg2rad(torch.where(high, steep, pitch))
         roll = torch.deg2rad(config.roll_std_deg * _normal((batch,), generator))
-        turn = _about(2, roll) @ _about(0, pitch) @ torch.diag(torch.tensor([1.0, -1.0, -1.0])) @ _about(1, yaw)
+        turn = (
+            _about(2, roll) @ _about(0, pitch) @ torch.diag(torch.tensor([1.0, -1.0, -1.0])) @ _about(1, yaw)
+        )
         centre = points[:, :, 0].mean(dim=1)[:, None, None]
         body = torch.einsum("bij,btkj->btki", turn, points - centre)
 

@@ -1,0 +1,259 @@
+"""`posecli data build cmu`: the raw files of the CMU database → the corpus (see `store`)."""
+
+from __future__ import annotations
+
+import csv
+import re
+import tarfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from posecli.corpus.asf_amc import AsfSkeleton, read_amc, read_asf
+from posecli.corpus.bvh import read_bvh
+from posecli.corpus.kinematics import Array
+from posecli.corpus.landmarks import (
+    CMU_UNIT,
+    Body,
+    body_from_asf,
+    body_from_cmu_bvh,
+    body_from_daz,
+    points_of,
+)
+from posecli.corpus.store import Clip, write_corpus
+from posecli.errors import InputError, UsageError
+
+MAX_SPEED = 18.0
+"""Metres per second; a joint faster than this has jumped, and the clip is cut there."""
+MIN_FRAMES_S = 0.5
+SLOW_SUBJECTS = frozenset({33, 34, 42, 60, 61, 62, 74, 75, 77, 79, 80, 87, 88, 89, 136})
+"""Captured at 60 frames a second, all others at 120; what the headers of retargeted files say is not true."""
+NO_FLAT_FLOOR = frozenset({1, 3, 127})
+WEIGHTS = {"A": 1.0, "B": 1.0, "D": 0.3}
+_MAX_MEMBER = 256 << 20
+_NAME = re.compile(r"(?:^|/)(?P<tier>[ABD])/\d{3}/(?P<subject>\d{1,3})(?:_(?P<trial>\d{1,3}))?\.(?P<kind>asf|amc|bvh)$")
+
+Progress = Callable[[int, int, str], None]
+"""Called with (files done, files in all, name of the file)."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of a trial to keep, in frames of the file (without the T-pose that begins a BVH)."""
+
+    start: int
+    end: int
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What went into a corpus. `skipped`: (file, why) of every damaged file."""
+
+    clips: int
+    frames: int
+    seconds: float
+    cut: int
+    skipped: tuple[tuple[str, str], ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class _Member:
+    name: str
+    tier: str
+    subject: int
+    trial: int
+    kind: str
+
+
+def build_corpus(
+    raw: Path,
+    out: Path,
+    clips_csv: Path | None = None,
+    index_csv: Path | None = None,
+    fps: float | None = None,
+    progress: Progress | None = None,
+    step_mm: float = 1.0,
+) -> BuildReport:
+    """Read the raw database (a folder or the .tar.xz), write the corpus to `out`.
+
+    clips_csv: which segments to keep; index_csv: descriptions and frame rates. By default `clips.csv` and
+    `cmu_index.csv` beside `raw` where they exist; without them whole trials are kept and jumps cut.
+    fps: take frames away down to this rate (a divisor of the native one); None keeps the native rate.
+
+    Raises InputError where nothing can be read, UsageError for a rate that does not divide the native ones.
+    """
+    if not raw.exists():
+        raise InputError(f"{raw} does not exist; give the folder or archive of the raw CMU files")
+    segments = _read_segments(_beside(raw, clips_csv, "clips.csv"))
+    index = _read_index(_beside(raw, index_csv, "cmu_index.csv"))
+    skeletons: dict[int, AsfSkeleton] = {}
+    skipped: list[tuple[str, str]] = []
+    total = 0
+    for member, data in _members(raw, {"asf", "amc", "bvh"}, {"asf"}):
+        total += member.kind != "asf"
+        if data is not None:
+            try:
+                skeletons[member.subject] = read_asf(data, member.name)
+            except InputError as error:
+                skipped.append((member.name, str(error)))
+    clips: list[Clip] = []
+    done = cut = 0
+    for member, data in _members(raw, {"amc", "bvh"}, {"amc", "bvh"}):
+        assert data is not None
+        if progress is not None:
+            progress(done, total, member.name)
+        done += 1
+        key = (member.subject, member.trial, member.tier)
+        wanted = segments.get(key, []) if segments is not None else None
+        if wanted is not None and not wanted:
+            continue
+        try:
+            body = _read_body(member, data, skeletons)
+        except InputError as error:
+            skipped.append((member.name, str(error)))
+            continue
+        description, native = index.get((member.subject, member.trial), ("", 60.0 if member.subject in SLOW_SUBJECTS else 120.0))
+        joints = points_of(body)
+        for segment in wanted or [Segment(0, len(joints))]:
+            pieces = _cut_jumps(joints[segment.start : segment.end], native)
+            cut += len(pieces) - 1
+            for piece in pieces:
+                if len(piece) < MIN_FRAMES_S * native:
+                    continue
+                clip = Clip(
+                    points=piece.astype(np.float32), fps=native, subject=member.subject, trial=member.trial,
+                    tier=member.tier, description=segment.description or description,
+                    flat_floor=member.subject not in NO_FLAT_FLOOR, weight=WEIGHTS[member.tier],
+                )  # fmt: skip
+                clips.append(_at_rate(_on_floor(clip), fps))
+    if not clips:
+        why = f": {skipped[0][1]}" if skipped else ""
+        raise InputError(f"{raw} holds no motion that could be read (A/…/*.amc, B/…/*.bvh, D/…/*.bvh){why}")
+    clips.sort(key=lambda clip: (clip.tier, clip.subject, clip.trial))
+    write_corpus(out, clips, step_mm)
+    if progress is not None:
+        progress(total, total, "")
+    frames = sum(len(clip) for clip in clips)
+    return BuildReport(len(clips), frames, sum(len(c) / c.fps for c in clips), cut, tuple(skipped))
+
+
+def _read_body(member: _Member, data: bytes, skeletons: dict[int, AsfSkeleton]) -> Body:
+    skeleton = skeletons.get(member.subject)
+    if member.kind == "amc":
+        if skeleton is None:
+            raise InputError(f"{member.name} has no skeleton: the .asf of subject {member.subject} is missing")
+        posed = skeleton.pose(read_amc(data, skeleton, member.name))
+        up = (-skeleton.rest("ltibia"), -skeleton.rest("rtibia"))
+        return _named(member, lambda: body_from_asf(posed, up))
+    bvh = read_bvh(data, member.name)
+    if len(bvh.values) < 2:
+        raise InputError(f"{member.name} holds no motion: only its T-pose")
+    posed = replace(bvh, values=bvh.values[1:]).pose()
+    if member.tier == "D":
+        return _named(member, lambda: body_from_daz(posed))
+    if skeleton is not None:
+        thorax = skeleton.rest("thorax")
+    else:
+        spine = np.array(bvh.joints[bvh.names.index("Spine1")].offset) if "Spine1" in bvh.names else np.zeros(3)
+        thorax = np.array([0.0, 1.008 * np.linalg.norm(spine) * CMU_UNIT, 0.0])
+    return _named(member, lambda: body_from_cmu_bvh(posed, thorax))
+
+
+def _named(member: _Member, make: Callable[[], Body]) -> Body:
+    try:
+        return make()
+    except KeyError as error:
+        raise InputError(f"{member.name} is not a CMU skeleton: it has no bone {error}") from error
+
+
+def _members(raw: Path, kinds: set[str], load: set[str]) -> Iterator[tuple[_Member, bytes | None]]:
+    """Motion files of a folder or archive in stored order, with their bytes for the kinds in `load`."""
+    if raw.is_dir():
+        for path in sorted(raw.rglob("*")):
+            member = _member(path.relative_to(raw).as_posix())
+            if member is not None and member.kind in kinds and path.is_file():
+                yield member, path.read_bytes() if member.kind in load else None
+        return
+    try:
+        with tarfile.open(raw, "r|*") as archive:
+            for entry in archive:
+                member = _member(entry.name)
+                if member is None or member.kind not in kinds or not entry.isfile() or entry.size > _MAX_MEMBER:
+                    continue
+                file = archive.extractfile(entry) if member.kind in load else None
+                yield member, file.read() if file is not None else None
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise InputError(f"{raw} is not a readable archive: {error}") from error
+
+
+def _member(name: str) -> _Member | None:
+    match = _NAME.search(name)
+    if match is None or (match["kind"] == "asf") == (match["trial"] is not None):
+        return None
+    return _Member(name, match["tier"], int(match["subject"]), int(match["trial"] or 0), match["kind"])
+
+
+def _cut_jumps(points: Array, fps: float) -> list[Array]:
+    speed = np.linalg.norm(np.diff(points[:, :17], axis=0), axis=-1).max(axis=-1, initial=0) * fps
+    return np.split(points, np.flatnonzero(speed > MAX_SPEED) + 1)
+
+
+def _on_floor(clip: Clip) -> Clip:
+    """Lower the clip so that its feet touch y = 0, and bring it near the origin."""
+    floor = np.percentile(clip.points[:, 17:, 1].min(axis=1), 5) if clip.flat_floor else clip.points[..., 1].min()
+    middle = clip.points[:, 0].mean(axis=0) * (1, 0, 1)
+    return replace(clip, points=(clip.points - (middle + (0, floor, 0))).astype(np.float32))
+
+
+def _at_rate(clip: Clip, fps: float | None) -> Clip:
+    if fps is None or fps >= clip.fps:
+        return clip
+    step = clip.fps / fps
+    if abs(step - round(step)) > 1e-6:
+        raise UsageError(f"{fps:g} frames a second does not divide the native {clip.fps:g}; use 60, 30 or 20")
+    return replace(clip, points=clip.points[:: round(step)], fps=fps)
+
+
+def _beside(raw: Path, given: Path | None, name: str) -> Path | None:
+    if given is not None:
+        return given
+    guess = raw.parent / name
+    return guess if guess.is_file() else None
+
+
+def _read_segments(path: Path | None) -> dict[tuple[int, int, str], list[Segment]] | None:
+    if path is None:
+        return None
+    segments: dict[tuple[int, int, str], list[Segment]] = {}
+    for row in _rows(path, ("subject", "trial", "tier", "native_start", "native_end", "description")):
+        key = (int(row["subject"]), int(row["trial"]), row["tier"])
+        segment = Segment(int(row["native_start"]), int(row["native_end"]), row["description"])
+        segments.setdefault(key, []).append(segment)
+    return segments
+
+
+def _read_index(path: Path | None) -> dict[tuple[int, int], tuple[str, float]]:
+    if path is None:
+        return {}
+    index = {}
+    for row in _rows(path, ("Subject", "Trial #", "Motion Description", "framerate")):
+        subject = int(row["Subject"])
+        fps = 60.0 if subject in SLOW_SUBJECTS else float(row["framerate"] or 120)
+        index[subject, int(row["Trial #"])] = (row["Motion Description"], fps)
+    return index
+
+
+def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[dict[str, str]]:
+    try:
+        with path.open(newline="", encoding="utf-8", errors="replace") as file:
+            reader = csv.DictReader(file)
+            missing = set(columns) - set(reader.fieldnames or ())
+            if missing:
+                raise InputError(f"{path} lacks the columns {', '.join(sorted(missing))}")
+            for row in reader:
+                yield row
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error}") from error
