@@ -190,10 +190,9 @@ def _read_header(stream: IO[bytes], name: str, path: Path) -> _Header:
 
 
 def _check_text(flat: NDArray[Any], name: str, path: Path) -> None:
-    """numpy stores text as raw code points, of which not all are characters."""
-    try:
-        "".join(flat.tolist()).encode()
-    except ValueError:
+    """numpy stores text as raw code points and fails hard on numbers that are none."""
+    codes = flat.view(np.dtype(np.uint32).newbyteorder(flat.dtype.byteorder))
+    if ((codes > 0x10FFFF) | ((codes >= 0xD800) & (codes < 0xE000))).any():
         _fail(path, f"{name} is not text")
 
 
