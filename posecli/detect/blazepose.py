@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posecli.detect.blazepose_networks import NUM_NAMED, LandmarkNetwork, Landmarks, PersonDetector
-from posecli.detect.heatmaps import HeatmapRecord, HeatmapSink
+from posecli.detect.heatmaps import HeatmapFormat, HeatmapRecord, HeatmapSink
 from posecli.detect.keypoints import Keypoints2D
 from posecli.detect.roi import OneEuro, Roi
 from posecli.errors import UsageError
@@ -25,6 +25,7 @@ from posecli.media.frames import Frame
 from posecli.skeleton import BLAZEPOSE33, Skeleton
 from posecli.weights.fetch import BlazePoseFiles, Progress, blazepose_files
 
+HEATMAPS = HeatmapFormat(BLAZEPOSE33.joint_names, kind="logit", codec="blazepose")
 HIP_CENTRE, RIM = 33, 34  # auxiliary landmarks that span the next crop
 
 
@@ -94,7 +95,9 @@ class BlazePose:
         for number, frame in enumerate(frames):
             landmarks = self._step(frame.image, track)
             if landmarks is not None and heatmaps is not None:
-                heatmaps.append(HeatmapRecord(number, landmarks.logits, landmarks.heatmap_to_image))
+                heatmaps.append(
+                    HeatmapRecord(HEATMAPS, number, (landmarks.logits,), landmarks.heatmap_to_image)
+                )
             rows.append(frame.time_s, landmarks)
             if on_frame is not None:
                 on_frame(number + 1)
