@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias, cast
 
 import av
 from av.container import InputContainer
@@ -18,11 +18,10 @@ from posecli.errors import InputError
 MAX_PIXELS = 1 << 27  # 134 megapixels, 400 MB as BGR: more is a decompression bomb, not a video
 _NOT_VIDEO = {"tty", "bin", "xbin", "adf", "idf"}  # text files, which FFmpeg would draw as a terminal
 _PLAYLISTS = {"hls", "concat", "dash", "sdp", "rtsp"}  # name other files and addresses: never followed
-_MORE_TRIES = 3  # after read errors in a row, the file has nothing more to give
+_TRIES = 4  # after so many read errors, the file has nothing more to give
+_SHORT_S = 0.5  # a Matroska file that ends this much before its announced end has been cut
 
-
-class Damaged(Exception):
-    """A first sign of damage while decoding with several threads."""
+Packet: TypeAlias = "av.Packet[av.VideoStream]"
 
 
 @dataclass
@@ -80,10 +79,23 @@ def _main_stream(container: InputContainer, name: str) -> av.VideoStream:
     return stream
 
 
-def _cannot_open(path: Path, error: av.FFmpegError) -> str:
+def _boxes(path: Path) -> list[bytes]:
+    """The kinds of the first boxes of an mp4/mov, whole or not; whatever, if it is none."""
+    kinds: list[bytes] = []
     with path.open("rb") as file:
-        head = file.read(12)
-    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip"):
+        while len(kinds) < 50 and len(header := file.read(16)) >= 8:
+            size = int.from_bytes(header[:4])
+            size = int.from_bytes(header[8:]) if size == 1 else size
+            kinds.append(header[4:8])
+            if size < 8:
+                break
+            file.seek(size - len(header), 1)
+    return kinds
+
+
+def _cannot_open(path: Path, error: av.FFmpegError) -> str:
+    boxes = _boxes(path)
+    if boxes and boxes[0] in (b"ftyp", b"mdat", b"free", b"wide", b"skip") and b"moov" not in boxes:
         return (
             f"{path.name}: no index (moov) in this mp4/mov, so nothing in it can be decoded; the recording was "
             "probably cut off: copy the file again, or repair it with untrunc."
@@ -102,76 +114,138 @@ def pictures(path: Path, damage: Damage, threads: int = 0) -> Iterator[av.VideoF
     """
     done = 0
     try:
-        for frame in _pictures(path, damage if threads == 1 else Damage(), threads):
+        for frame in _pictures(path, _Ledger(damage, careful=threads == 1), threads):
             yield frame
             done += 1
-    except Damaged:
-        for index, frame in enumerate(_pictures(path, damage, threads=1)):
+    except _NeedsCare:
+        for index, frame in enumerate(_pictures(path, _Ledger(damage, careful=True), 1)):
             if index >= done:
                 yield frame
 
 
-def _pictures(path: Path, damage: Damage, threads: int) -> Iterator[av.VideoFrame]:
+class _NeedsCare(Exception):
+    """A first sign of damage while decoding with several threads."""
+
+
+class _Ledger:
+    """Which packets became pictures and which did not.
+
+    Packets wait in a heap of their timestamps until a picture with theirs comes out. Pictures come in the
+    order of presentation, so a packet still waiting when a later one's picture is there has been lost.
+    """
+
+    def __init__(self, damage: Damage, careful: bool) -> None:
+        self.damage = damage
+        self.careful = careful
+        self.packets = self.pictures = 0
+        self.end_s = 0.0
+        self._waiting: list[int] = []
+
+    def begin(self, container: InputContainer, stream: av.VideoStream) -> None:
+        self._container, self._stream = container, stream
+        self._time_base = stream.time_base or Fraction(1, 90_000)
+        # AVI has no presentation times, only one slot after another: pictures take them in order.
+        self._slots = container.format.name == "avi"
+
+    def sign(self) -> None:
+        """Something is damaged: reading goes on only with care."""
+        if not self.careful:
+            raise _NeedsCare
+        self.damage.evidence = True
+
+    def _stamp(self, packet: Packet) -> int | None:
+        return packet.dts if self._slots else packet.pts
+
+    def sent(self, packet: Packet) -> None:
+        self.packets += not packet.is_discard
+        stamp = self._stamp(packet)
+        if stamp is not None and not packet.is_discard:
+            heapq.heappush(self._waiting, stamp)
+        if packet.is_corrupt:
+            self.sign()
+
+    def failed(self, packet: Packet) -> None:
+        self.sign()
+        stamp = self._stamp(packet)
+        if self._slots and stamp in self._waiting:  # elsewhere it is missed when later pictures come
+            self._waiting.remove(stamp)
+            heapq.heapify(self._waiting)
+            self._lose(stamp)
+
+    def came(self, frame: av.VideoFrame) -> None:
+        if self._slots and self._waiting:
+            frame.pts = heapq.heappop(self._waiting)
+        while frame.pts is not None and self._waiting and self._waiting[0] < frame.pts:
+            self._lose(heapq.heappop(self._waiting))
+        if self._waiting and self._waiting[0] == frame.pts:
+            heapq.heappop(self._waiting)
+        if frame.is_corrupt:
+            self.sign()
+            self.damage.repaired.append((self.pictures, float((frame.pts or 0) * self._time_base)))
+        self.pictures += 1
+
+    def _lose(self, stamp: int) -> None:
+        if not self.careful:
+            raise _NeedsCare
+        self.damage.lost.append((self.pictures, float(stamp * self._time_base)))
+
+    def end(self) -> None:
+        while self._waiting:
+            self._lose(heapq.heappop(self._waiting))
+        announced = announced_frames(self._container, self._stream)
+        missing = 0 if announced is None else announced - self.packets
+        rate = self._stream.average_rate or self._stream.guessed_rate
+        if _is_matroska(self._container) and self._container.duration and rate:
+            duration_s = self._container.duration / av.time_base
+            announced = round(duration_s * rate)
+            missing = round((duration_s - self.end_s) * rate) if duration_s - self.end_s > _SHORT_S else 0
+        if announced is not None and missing > 0:
+            self.damage.evidence = True
+            self.damage.cut = announced, missing
+
+
+def _pictures(path: Path, ledger: _Ledger, threads: int) -> Iterator[av.VideoFrame]:
     with open_container(path) as (container, stream):
-        context = stream.codec_context
-        context.thread_count = threads
-        context.thread_type = "AUTO" if threads != 1 else "NONE"
-        time_base = stream.time_base or Fraction(1, 90_000)
-        pending: list[int] = []  # heap of the pts of packets that have not come out as a picture yet
-        packets = done = 0
-
-        def sign() -> None:
-            damage.evidence = True
-            if threads != 1:
-                raise Damaged
-
-        def lose(pts: int) -> None:
-            damage.lost.append((done, float(pts * time_base)))
-            if threads != 1:
-                raise Damaged
-
-        for packet in _packets(container, stream, sign):
+        stream.codec_context.thread_count = threads
+        stream.codec_context.thread_type = "AUTO" if threads != 1 else "NONE"
+        ledger.begin(container, stream)
+        for packet in _packets(container, stream, ledger):
             if packet.size:
-                packets += not packet.is_discard
-                if packet.pts is not None and not packet.is_discard:
-                    heapq.heappush(pending, packet.pts)
-                if packet.is_corrupt:
-                    sign()
+                ledger.sent(packet)
+            elif packet.pts is not None or packet.dts is not None:
+                ledger.packets += 1  # an empty one says "as before"; to the decoder it would mean the end
+                continue
             try:
                 frames = packet.decode()
             except av.FFmpegError:
-                sign()
+                ledger.failed(packet)
                 continue
             for frame in frames:
-                while frame.pts is not None and pending and pending[0] < frame.pts:
-                    lose(heapq.heappop(pending))
-                if pending and pending[0] == frame.pts:
-                    heapq.heappop(pending)
-                if frame.is_corrupt:
-                    sign()
-                    damage.repaired.append((done, float((frame.pts or 0) * time_base)))
+                ledger.came(frame)
                 yield frame
-                done += 1
-        while pending:
-            lose(heapq.heappop(pending))
-        announced = announced_frames(container, stream)
-        if announced is not None and packets < announced:
-            sign()
-            damage.cut = announced, announced - packets
+        ledger.end()
 
 
-def _packets(
-    container: InputContainer, stream: av.VideoStream, sign: Any
-) -> Iterator[av.Packet[av.VideoStream]]:
-    """The stream's packets; an error on the way is a sign of damage, and reading goes on behind it."""
-    for _ in range(_MORE_TRIES):
+def _packets(container: InputContainer, stream: av.VideoStream, ledger: _Ledger) -> Iterator[Packet]:
+    """The stream's packets and an empty one; reading goes on behind an error, which is a sign of damage."""
+    for attempt in range(_TRIES):
         try:
-            yield from container.demux(stream)
+            # All streams of a Matroska file are looked at, since its header only gives the longest's length.
+            for packet in container.demux() if _is_matroska(container) else container.demux(stream):
+                if packet.pts is not None and packet.time_base is not None:
+                    ledger.end_s = max(
+                        ledger.end_s, float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                    )
+                if packet.stream_index == stream.index:
+                    yield cast(Packet, packet)
             return
         except av.FFmpegError:
-            sign()
-    with contextlib.suppress(av.FFmpegError):
-        yield from container.demux(stream)
+            if attempt < _TRIES - 1:
+                ledger.sign()
+
+
+def _is_matroska(container: InputContainer) -> bool:
+    return "matroska" in container.format.name
 
 
 def announced_frames(container: InputContainer, stream: av.VideoStream) -> int | None:
@@ -180,6 +254,5 @@ def announced_frames(container: InputContainer, stream: av.VideoStream) -> int |
     An mp4's index also lists frames that its edit list hides: those are not counted.
     """
     if "mp4" in container.format.name.split(","):
-        shown = sum(not entry.is_discard for entry in stream.index_entries)
-        return max(shown, 0) or None
+        return sum(not entry.is_discard for entry in stream.index_entries) or None
     return stream.frames or None

@@ -14,15 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posecli.errors import InputError, UsageError
+from posecli.media.clock import Clock
 from posecli.media.decode import Damage, announced_frames, open_container, pictures
+from posecli.media.exif import exif_turn
 from posecli.media.frames import Frame, Frames, MediaInfo, Report
 from posecli.media.prefetch import prefetch
 from posecli.media.upright import Upright
-from posecli.media.words import damage_warnings
+from posecli.media.words import damage_warnings, plural
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 DEFAULT_RATE = 30.0  # Hz, for images, which carry no times
-_JUMP_BACK_S = 1.0  # a timestamp this much earlier than the one before starts a new count, it is no jitter
 
 
 def open_media(
@@ -128,7 +129,8 @@ class _Source(ABC):
             return
         if last is None:
             raise InputError(
-                f"{self.info.path.name}: no picture in it can be decoded; copy or convert it again."
+                f"{self.info.path.name}: no picture in it can be decoded (damaged, or too large); "
+                "copy or convert it again."
             )
         raise InputError(
             f"{self.info.path.name}: no frame lies between --start {self._start or 0:g} s and "
@@ -144,33 +146,6 @@ class _Source(ABC):
         """Write what went wrong into the report, after the last frame."""
 
 
-class Clock:
-    """Presentation times from 0, strictly increasing, out of a container's timestamps."""
-
-    def __init__(self, origin_s: float | None, interval_s: float) -> None:
-        self._origin, self._interval = origin_s, interval_s
-        self._last: float | None = None
-        self.repaired: list[float] = []  # times that had to be made up
-
-    def __call__(self, stamp_s: float | None) -> float:
-        """The time of the next frame, whose timestamp is `stamp_s` (None where it has none)."""
-        if self._last is None:
-            stamp_s = stamp_s if stamp_s is not None else self._origin or 0.0
-            self._origin = stamp_s if self._origin is None else min(self._origin, stamp_s)
-            self._last = stamp_s - self._origin
-            return self._last
-        time_s = None if stamp_s is None or self._origin is None else stamp_s - self._origin
-        if time_s is None or time_s <= self._last:
-            if time_s is not None and self._last - time_s > _JUMP_BACK_S and self._origin is not None:
-                self._origin -= self._last + self._interval - time_s
-                time_s = self._last + self._interval
-            else:  # half a step for a repeated stamp, so that the next true one is likely to fit again
-                time_s = self._last + self._interval * (1.0 if time_s is None else 0.5)
-            self.repaired.append(time_s)
-        self._last = time_s
-        return time_s
-
-
 class VideoFile(_Source):
     """The frames of a video file."""
 
@@ -179,7 +154,6 @@ class VideoFile(_Source):
         with open_container(path) as (container, stream):
             self._pixel_aspect = stream.sample_aspect_ratio
             self._time_base = time_base = stream.time_base or Fraction(1, 90_000)
-            self._origin_s = None if stream.start_time is None else float(stream.start_time * time_base)
             rate = stream.average_rate or stream.guessed_rate
             duration = float(stream.duration * time_base) if stream.duration else None
             if duration is None and container.duration:
@@ -190,30 +164,36 @@ class VideoFile(_Source):
             count = round(duration * rate)
         first = next(pictures(path, Damage()), None)
         if first is None:
-            raise InputError(f"{path.name}: no picture in it can be decoded; copy or convert it again.")
+            raise InputError(
+                f"{path.name}: no picture in it can be decoded (damaged, or too large); copy or convert it again."
+            )
         width, height = Upright(first, self._pixel_aspect).size
         self.info = MediaInfo(path, width, height, codec, float(rate) if rate else None, duration, count)
         self._interval_s = 1 / float(rate or DEFAULT_RATE)
 
     def _pictures(self) -> Iterator[tuple[int, float, Callable[[], NDArray[np.uint8]]]]:
         self._damage = Damage()
-        self._clock = Clock(self._origin_s, self._interval_s)
+        self._clock = Clock(self._interval_s)
         upright: Upright | None = None
         self._count, self._last_s = 0, 0.0
         for index, picture in enumerate(pictures(self.info.path, self._damage)):
             upright = upright or Upright(picture, self._pixel_aspect)
             stamp = None if picture.pts is None else float(picture.pts * self._time_base)
+            if index == 0 and self._damage.evidence and self._damage.lost:
+                self._clock.start(self._damage.lost[0][1])  # lost pictures before this one keep their time
             self._count, self._last_s = index + 1, self._clock(stamp)
             yield index, self._last_s, lambda u=upright, p=picture: u(p)  # type: ignore[misc]
 
     def _conclude(self) -> None:
         name, warnings = self.info.path.name, self.report.warnings
         next_s = self._last_s + self._interval_s
-        warnings += damage_warnings(name, self._damage, self._count, next_s, self._origin_s or 0.0)
-        if self._clock.repaired:
+        warnings += damage_warnings(name, self._damage, self._count, next_s, self._clock.origin)
+        if self._clock.unstamped and self._clock.unstamped >= self._count - 1:
+            warnings.append(f"{name}: holds no timestamps; taken as {1 / self._interval_s:g} frames a second")
+        elif self._clock.repaired:
             warnings.append(
-                f"{name}: {len(self._clock.repaired)} frames had no timestamp of their own, or not a later one than "
-                f"the frame before; theirs were made up (the first at {self._clock.repaired[0]:.2f} s)"
+                f"{name}: {plural(len(self._clock.repaired), 'frame')} without a timestamp later than the one "
+                f"before; theirs were made up (the first at {self._clock.repaired[0]:.2f} s)"
             )
 
 
@@ -264,7 +244,9 @@ class ImageList(_Source):
         ):
             if names:
                 listed = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
-                self.report.warnings.append(f"{self.info.path.name}: {len(names)} images {what}: {listed}")
+                self.report.warnings.append(
+                    f"{self.info.path.name}: {plural(len(names), 'image')} {what}: {listed}"
+                )
 
 
 def _read_image(path: Path) -> tuple[NDArray[np.uint8], str]:
@@ -272,5 +254,7 @@ def _read_image(path: Path) -> tuple[NDArray[np.uint8], str]:
     with open_container(path) as (_, stream):
         aspect, codec = stream.sample_aspect_ratio, stream.codec_context.name
     for picture in pictures(path, Damage(), threads=1):
-        return Upright(picture, aspect)(picture), codec
-    raise InputError(f"{path.name}: no picture in it can be decoded; copy or convert it again.")
+        return Upright(picture, aspect, exif_turn(path))(picture), codec
+    raise InputError(
+        f"{path.name}: no picture in it can be decoded (damaged, or too large); copy or convert it again."
+    )

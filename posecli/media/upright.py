@@ -36,6 +36,9 @@ class Turn:
             matrix = np.frombuffer(cast(Any, frame.side_data)[Type.DISPLAYMATRIX], np.int32)
         except KeyError:
             return cls()
+        except ValueError:  # PyAV 18 stumbles over side data newer than itself; the plain angle it can tell
+            quarters = round(-frame.rotation / 90) % 4  # clockwise
+            return cls(quarters % 2 == 1, mirror_x=quarters in (1, 2), mirror_y=quarters in (2, 3))
         a, b, c, d = (int(matrix[i]) for i in (0, 1, 3, 4))
         if abs(b) + abs(c) > abs(a) + abs(d):
             return cls(True, mirror_x=c < 0, mirror_y=b < 0)
@@ -68,8 +71,8 @@ class Upright:
     it) is scaled to it; transparent parts come out black.
     """
 
-    def __init__(self, first: av.VideoFrame, pixel_aspect: Fraction | None) -> None:
-        self.turn = Turn.of(first)
+    def __init__(self, first: av.VideoFrame, pixel_aspect: Fraction | None, turn: Turn | None = None) -> None:
+        self.turn = Turn.of(first) if turn is None else turn
         self._stored = square_size(first.width, first.height, pixel_aspect)
         self.size = self._stored[::-1] if self.turn.transpose else self._stored
         self._reformatter = VideoReformatter()  # one for all frames: it keeps its tables
@@ -80,7 +83,10 @@ class Upright:
         return self.turn.apply(self._array(frame, "bgr24"))
 
     def _array(self, frame: av.VideoFrame, layout: str) -> NDArray[np.uint8]:
-        return cast(NDArray[np.uint8], self._reformatter.reformat(frame, *self._stored, layout).to_ndarray())
+        return cast(
+            NDArray[np.uint8],
+            self._reformatter.reformat(frame, *self._stored, layout, threads=1).to_ndarray(),
+        )
 
 
 def _over_black(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

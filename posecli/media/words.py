@@ -27,13 +27,13 @@ def damage_warnings(name: str, damage: Damage, count: int, next_s: float, origin
     if inside:
         runs = _runs(inside, same_place=True)
         where = _list([f"{n} before frame {index} ({time - origin_s:.2f} s)" for index, time, n in runs])
-        lines.append(f"{name}: {len(inside)} frames are damaged and lost: {where}")
+        lines.append(f"{name}: {plural(len(inside), 'frame')} damaged and lost: {where}")
     if damage.repaired:
         runs = _runs(damage.repaired, same_place=False)
         where = _list([f"{n} from frame {index} ({time - origin_s:.2f} s)" for index, time, n in runs])
         lines.append(
-            f"{name}: {len(damage.repaired)} frames are damaged, parts of them are the decoder's guess: {where}; "
-            "those after them may be smeared too"
+            f"{name}: {plural(len(damage.repaired), 'frame')} damaged and partly guessed by the decoder: {where}; "
+            "those after may be smeared"
         )
     if not lines:
         lines.append(
@@ -56,3 +56,7 @@ def _runs(marks: Sequence[tuple[int, float]], same_place: bool) -> list[tuple[in
 def _list(places: list[str]) -> str:
     extra = len(places) - _PLACES
     return ", ".join(places[:_PLACES]) + (f" and in {extra} more places" if extra > 0 else "")
+
+
+def plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("" if count == 1 else "s")
