@@ -128,16 +128,20 @@ def read_asf(data: bytes, label: str = "skeleton") -> AsfSkeleton:
 def read_amc(data: bytes, skeleton: AsfSkeleton, label: str = "motion") -> dict[str, Array]:
     """Motion from the bytes of an .amc file: bone name → (T, number of its dof), in the file's units.
 
-    Raises InputError where it does not fit the skeleton or is cut short.
+    A last frame that is cut short is dropped. Raises InputError where it does not fit the skeleton or is
+    damaged elsewhere.
     """
-    start = re.search(rb"^1\s*$", data, re.M)
-    if start is None:
-        raise InputError(f"{label} holds no motion: no line with frame number 1 was found")
-    body = data[start.start() :]
-    second = re.search(rb"^2\s*$", body, re.M)
-    layout = re.findall(rb"^([A-Za-z_]\S*)", body[: second.start() if second else len(body)], re.M)
+    frame_lines = list(re.finditer(rb"^\d+\s*$", data, re.M))
+    if not frame_lines:
+        raise InputError(f"{label} holds no motion: there is no line with a frame number")
+    body = data[frame_lines[0].start() :]
+    second = frame_lines[1].start() - frame_lines[0].start() if len(frame_lines) > 1 else len(body)
+    layout = re.findall(rb"^([A-Za-z_]\S*)", body[:second], re.M)
     names = re.findall(rb"^([A-Za-z_]\S*)", body, re.M)
     frames = len(names) // max(len(layout), 1)
+    if frames == len(frame_lines) - 1 > 0:
+        body = body[: frame_lines[-1].start() - frame_lines[0].start()]
+        names = names[: frames * len(layout)]
     dof = {bone.name: len(bone.dof) for bone in skeleton.bones}
     words = [name.decode("latin-1") for name in layout]
     unknown = [name for name in words if name not in dof]
@@ -148,7 +152,9 @@ def read_amc(data: bytes, skeleton: AsfSkeleton, label: str = "motion") -> dict[
     columns = [dof[name] for name in words]
     numbers = parse_numbers(re.sub(rb"^[A-Za-z_]\S*", b"", body, flags=re.M))
     if names != layout * frames or numbers.size != frames * (1 + sum(columns)):
-        raise InputError(f"{label} is damaged or cut short: {_first_bad_frame(body, dict(zip(words, columns)))}")
+        raise InputError(
+            f"{label} is damaged or cut short: {_first_bad_frame(body, dict(zip(words, columns, strict=True)))}"
+        )
     table = numbers.reshape(frames, -1)
     if not np.isfinite(table).all():
         raise InputError(f"{label} is damaged: it holds values that are not finite")
@@ -164,7 +170,8 @@ def _first_bad_frame(body: bytes, layout: dict[str, int]) -> str:
         if len(words) == 1 and words[0].isdigit():
             frame = words[0]
         elif words and (
-            layout.get(words[0].decode("latin-1")) != len(words) - 1 or parse_numbers(b" ".join(words[1:])).size == 0
+            layout.get(words[0].decode("latin-1")) != len(words) - 1
+            or parse_numbers(b" ".join(words[1:])).size == 0
         ):
             return f"frame {frame.decode()} has a bad line for {words[0][:20].decode('latin-1')!r}"
     return f"it ends within frame {frame.decode()}"

@@ -6,7 +6,7 @@ import csv
 import re
 import tarfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +15,12 @@ from posecli.corpus.asf_amc import AsfSkeleton, read_amc, read_asf
 from posecli.corpus.bvh import read_bvh
 from posecli.corpus.kinematics import Array
 from posecli.corpus.landmarks import (
-    CMU_UNIT,
+    SOLE,
     Body,
     body_from_asf,
     body_from_cmu_bvh,
     body_from_daz,
+    guess_thorax,
     points_of,
 )
 from posecli.corpus.store import Clip, write_corpus
@@ -27,16 +28,19 @@ from posecli.errors import InputError, UsageError
 
 MAX_SPEED = 18.0
 """Metres per second; a joint faster than this has jumped, and the clip is cut there."""
-MIN_FRAMES_S = 0.5
+MIN_SECONDS = 0.5
+"""Shorter pieces are dropped."""
 SLOW_SUBJECTS = frozenset({33, 34, 42, 60, 61, 62, 74, 75, 77, 79, 80, 87, 88, 89, 136})
 """Captured at 60 frames a second, all others at 120; what the headers of retargeted files say is not true."""
 NO_FLAT_FLOOR = frozenset({1, 3, 127})
 WEIGHTS = {"A": 1.0, "B": 1.0, "D": 0.3}
 _MAX_MEMBER = 256 << 20
-_NAME = re.compile(r"(?:^|/)(?P<tier>[ABD])/\d{3}/(?P<subject>\d{1,3})(?:_(?P<trial>\d{1,3}))?\.(?P<kind>asf|amc|bvh)$")
+_NAME = re.compile(
+    r"(?:^|/)(?P<tier>[ABD])/\d{3}/(?P<subject>\d{1,3})(?:_(?P<trial>\d{1,3}))?\.(?P<kind>asf|amc|bvh)$"
+)
 
-Progress = Callable[[int, int, str], None]
-"""Called with (files done, files in all, name of the file)."""
+Progress = Callable[[int, int], None]
+"""Called with (files done, files in all)."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,12 @@ class BuildReport:
     frames: int
     seconds: float
     cut: int
-    skipped: tuple[tuple[str, str], ...] = field(default=())
+    skipped: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        text = f"{self.clips} clips, {self.frames} frames, {self.seconds / 60:.1f} minutes"
+        text += f", {self.cut} cuts at jumps" if self.cut else ""
+        return text + "".join(f"; skipped {why}" for _, why in self.skipped)
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,7 @@ def build_corpus(
     index_csv: Path | None = None,
     fps: float | None = None,
     progress: Progress | None = None,
-    step_mm: float = 1.0,
+    step_mm: float = 0.5,
 ) -> BuildReport:
     """Read the raw database (a folder or the .tar.xz), write the corpus to `out`.
 
@@ -104,7 +113,7 @@ def build_corpus(
     for member, data in _members(raw, {"amc", "bvh"}, {"amc", "bvh"}):
         assert data is not None
         if progress is not None:
-            progress(done, total, member.name)
+            progress(done, total)
         done += 1
         key = (member.subject, member.trial, member.tier)
         wanted = segments.get(key, []) if segments is not None else None
@@ -115,27 +124,30 @@ def build_corpus(
         except InputError as error:
             skipped.append((member.name, str(error)))
             continue
-        description, native = index.get((member.subject, member.trial), ("", 60.0 if member.subject in SLOW_SUBJECTS else 120.0))
+        description, native = index.get(
+            (member.subject, member.trial), ("", 60.0 if member.subject in SLOW_SUBJECTS else 120.0)
+        )
         joints = points_of(body)
         for segment in wanted or [Segment(0, len(joints))]:
             pieces = _cut_jumps(joints[segment.start : segment.end], native)
             cut += len(pieces) - 1
-            for piece in pieces:
-                if len(piece) < MIN_FRAMES_S * native:
+            ends = segment.start + np.cumsum([len(piece) for piece in pieces])
+            for piece, end in zip(pieces, ends, strict=True):
+                if len(piece) < MIN_SECONDS * native:
                     continue
                 clip = Clip(
                     points=piece.astype(np.float32), fps=native, subject=member.subject, trial=member.trial,
-                    tier=member.tier, description=segment.description or description,
+                    tier=member.tier, first_frame=int(end) - len(piece), description=segment.description or description,
                     flat_floor=member.subject not in NO_FLAT_FLOOR, weight=WEIGHTS[member.tier],
                 )  # fmt: skip
                 clips.append(_at_rate(_on_floor(clip), fps))
     if not clips:
         why = f": {skipped[0][1]}" if skipped else ""
         raise InputError(f"{raw} holds no motion that could be read (A/…/*.amc, B/…/*.bvh, D/…/*.bvh){why}")
-    clips.sort(key=lambda clip: (clip.tier, clip.subject, clip.trial))
+    clips.sort(key=lambda clip: (clip.tier, clip.subject, clip.trial, clip.first_frame))
     write_corpus(out, clips, step_mm)
     if progress is not None:
-        progress(total, total, "")
+        progress(total, total)
     frames = sum(len(clip) for clip in clips)
     return BuildReport(len(clips), frames, sum(len(c) / c.fps for c in clips), cut, tuple(skipped))
 
@@ -144,7 +156,9 @@ def _read_body(member: _Member, data: bytes, skeletons: dict[int, AsfSkeleton]) 
     skeleton = skeletons.get(member.subject)
     if member.kind == "amc":
         if skeleton is None:
-            raise InputError(f"{member.name} has no skeleton: the .asf of subject {member.subject} is missing")
+            raise InputError(
+                f"{member.name} has no skeleton: the .asf of subject {member.subject} is missing"
+            )
         posed = skeleton.pose(read_amc(data, skeleton, member.name))
         up = (-skeleton.rest("ltibia"), -skeleton.rest("rtibia"))
         return _named(member, lambda: body_from_asf(posed, up))
@@ -154,12 +168,9 @@ def _read_body(member: _Member, data: bytes, skeletons: dict[int, AsfSkeleton]) 
     posed = replace(bvh, values=bvh.values[1:]).pose()
     if member.tier == "D":
         return _named(member, lambda: body_from_daz(posed))
-    if skeleton is not None:
-        thorax = skeleton.rest("thorax")
-    else:
-        spine = np.array(bvh.joints[bvh.names.index("Spine1")].offset) if "Spine1" in bvh.names else np.zeros(3)
-        thorax = np.array([0.0, 1.008 * np.linalg.norm(spine) * CMU_UNIT, 0.0])
-    return _named(member, lambda: body_from_cmu_bvh(posed, thorax))
+    return _named(
+        member, lambda: body_from_cmu_bvh(posed, skeleton.rest("thorax") if skeleton else guess_thorax(bvh))
+    )
 
 
 def _named(member: _Member, make: Callable[[], Body]) -> Body:
@@ -181,7 +192,12 @@ def _members(raw: Path, kinds: set[str], load: set[str]) -> Iterator[tuple[_Memb
         with tarfile.open(raw, "r|*") as archive:
             for entry in archive:
                 member = _member(entry.name)
-                if member is None or member.kind not in kinds or not entry.isfile() or entry.size > _MAX_MEMBER:
+                if (
+                    member is None
+                    or member.kind not in kinds
+                    or not entry.isfile()
+                    or entry.size > _MAX_MEMBER
+                ):
                     continue
                 file = archive.extractfile(entry) if member.kind in load else None
                 yield member, file.read() if file is not None else None
@@ -203,9 +219,11 @@ def _cut_jumps(points: Array, fps: float) -> list[Array]:
 
 def _on_floor(clip: Clip) -> Clip:
     """Lower the clip so that its feet touch y = 0, and bring it near the origin."""
-    floor = np.percentile(clip.points[:, 17:, 1].min(axis=1), 5) if clip.flat_floor else clip.points[..., 1].min()
-    middle = clip.points[:, 0].mean(axis=0) * (1, 0, 1)
-    return replace(clip, points=(clip.points - (middle + (0, floor, 0))).astype(np.float32))
+    low = clip.points[..., 1].min(axis=1)
+    floor = (np.percentile(low, 5) if clip.flat_floor else low.min()) - SOLE
+    middle = clip.points[:, 0].mean(axis=0)
+    origin = np.array([middle[0], floor, middle[2]], dtype=np.float32)
+    return replace(clip, points=clip.points - origin)
 
 
 def _at_rate(clip: Clip, fps: float | None) -> Clip:
@@ -253,7 +271,6 @@ def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[dict[str, str]]:
             missing = set(columns) - set(reader.fieldnames or ())
             if missing:
                 raise InputError(f"{path} lacks the columns {', '.join(sorted(missing))}")
-            for row in reader:
-                yield row
+            yield from reader
     except OSError as error:
         raise InputError(f"cannot read {path}: {error}") from error

@@ -131,7 +131,11 @@ def _read_hierarchy(words: list[str]) -> list[BvhJoint]:
 def _read_motion(text: bytes) -> tuple[int, float, Array]:
     """(number of frames announced, frame time in seconds, all numbers)."""
     lines = text.lstrip().split(b"\n", 2)
-    if len(lines) < 3 or not lines[0].startswith(b"Frames:") or not lines[1].strip().startswith(b"Frame Time:"):
+    if (
+        len(lines) < 3
+        or not lines[0].startswith(b"Frames:")
+        or not lines[1].strip().startswith(b"Frame Time:")
+    ):
         raise ValueError("Frames: or Frame Time: is missing after MOTION")
     frames, frame_time = int(lines[0].split(b":")[1]), float(lines[1].split(b":")[1])
     if frames < 1 or not frame_time > 0:

@@ -70,6 +70,6 @@ def parse_numbers(text: bytes) -> Array:
     with warnings.catch_warnings():
         warnings.simplefilter("error", DeprecationWarning)  # NumPy's only sign that it stopped early
         try:
-            return np.fromstring(text, dtype=np.float64, sep=" ")  # type: ignore[call-overload, no-any-return]
+            return np.fromstring(text, dtype=np.float64, sep=" ")
         except (DeprecationWarning, ValueError):
             return np.empty(0)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from posecli.corpus.asf_amc import INCH
-from posecli.corpus.kinematics import Array, Posed
+from posecli.corpus.bvh import Bvh
+from posecli.corpus.kinematics import Array, Posed, euler_matrices
 from posecli.corpus.store import LANDMARKS
 from posecli.skeleton import H36M17
 
@@ -35,7 +36,15 @@ _FACE = {
 _EARS = (0.0, 0.05, 0.012)
 # The DAZ figure has eyes of its own, 8 cm above and before the head joint; ears follow from them.
 _EARS_DAZ = (0.002, 0.055, -0.0095)
-_HEEL = (0.0, -0.07, -0.05)  # from the ankle, in a frame with y away from the sole and z towards the toes
+# A head held level is pitched down by this much in the ASF's head frame (its head bone runs from the neck to
+# the middle of the skull, which lies further forward): the median over walking clips is 15° with walkers
+# looking about 5° down. The DAZ figure has no such tilt.
+_LEVEL_DEG = 10.0
+# From the ankle, in a frame with y away from the sole and z towards the toes; ankles are 7 cm above the sole.
+_HEEL = (0.0, -0.05, -0.05)
+SOLE = 0.02
+"""Toes and heels are points in the foot, this far above the floor when it stands flat (metres)."""
+_LEVEL = euler_matrices(np.array([-_LEVEL_DEG]), "x")
 _ADULT_LEG = 0.85  # hip to ankle of the adult above
 
 
@@ -69,11 +78,23 @@ def body_from_asf(posed: Posed, sole_up: tuple[Array, Array]) -> Body:
         ],
         axis=1,
     )  # fmt: skip
-    head = posed.turn("head")
+    head = posed.turn("head") @ _LEVEL
     return Body(
         joints, head, at("upperneck") + head @ np.array(_EARS), (posed.turn("lfoot"), posed.turn("rfoot")),
         (at("ltoes"), at("rtoes")), sole_up,
     )  # fmt: skip
+
+
+def guess_thorax(bvh: Bvh) -> Array:
+    """The thorax bone (3,) that tier B lost, metres, for subjects without an ASF.
+
+    In 22 ASF skeletons it is the bone below it plus (0, 0.01, 0.07) CMU units, with a spread of 3 mm forward
+    and 1 mm otherwise. Raises KeyError where the file has no "Spine1".
+    """
+    if "Spine1" not in bvh.names:
+        raise KeyError("Spine1")
+    below = np.array(bvh.joints[bvh.names.index("Spine1")].offset)
+    return (below + np.array([0.0, 0.01, 0.07])) * CMU_UNIT
 
 
 def body_from_cmu_bvh(posed: Posed, thorax: Array) -> Body:
@@ -97,7 +118,7 @@ def body_from_cmu_bvh(posed: Posed, thorax: Array) -> Body:
         ],
         axis=1,
     )  # fmt: skip
-    head = posed.turn("Head")
+    head = posed.turn("Head") @ _LEVEL
     up = np.array([0.34202, 0.939693, 0.0])
     return Body(
         joints, head, joints[:, 9] + head @ np.array(_EARS), (posed.turn("LeftFoot"), posed.turn("RightFoot")),
@@ -134,7 +155,9 @@ def body_from_daz(posed: Posed) -> Body:
 
 def points_of(body: Body) -> Array:
     """(T, 28, 3): joints, then `LANDMARKS`."""
-    legs = [np.linalg.norm(body.joints[0, b] - body.joints[0, a]) for a, b in ((1, 2), (2, 3), (4, 5), (5, 6))]
+    legs = [
+        np.linalg.norm(body.joints[0, b] - body.joints[0, a]) for a, b in ((1, 2), (2, 3), (4, 5), (5, 6))
+    ]
     # Heads and feet vary less than legs do.
     scale = (1 + sum(legs) / (2 * _ADULT_LEG)) / 2
     places = {name: body.ears + body.head @ (scale * np.array(offset)) for name, offset in _FACE.items()}

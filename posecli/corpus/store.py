@@ -7,9 +7,9 @@ differences are taken of the rounded values.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import h5py
@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
-from posecli.errors import InputError, OutputError
+from posecli.errors import InputError
+from posecli.files import atomic_write
 from posecli.skeleton import H36M17
 
 SCHEMA = 1
@@ -41,7 +42,8 @@ LINKED_SUBJECTS = ((16, 17), (7, 8), (64, 124), (93, 127, 14, 1))
 
 _TEXT = h5py.string_dtype()
 _COLUMNS = {
-    "start": np.int64, "subject": np.int32, "trial": np.int32, "tier": _TEXT, "fps": np.float64,
+    "start": np.int64, "subject": np.int32, "trial": np.int32, "tier": _TEXT, "first_frame": np.int64,
+    "fps": np.float64,
     "description": _TEXT, "flat_floor": np.bool_, "weight": np.float32, "split": _TEXT,
 }  # fmt: skip
 _CHUNK = 8192
@@ -58,6 +60,7 @@ class Clip:
     """One stretch of motion.
 
     points: (T, 28, 3) float32 metres, in the order of `POINT_NAMES`, y up, the floor at 0 where `flat_floor`.
+    first_frame: where it starts in its trial, in native frames.
     weight: how far to trust it when sampling (1, or less for retargeted motion).
     """
 
@@ -66,6 +69,7 @@ class Clip:
     subject: int
     trial: int
     tier: str
+    first_frame: int
     description: str
     flat_floor: bool
     weight: float
@@ -78,7 +82,7 @@ class Clip:
         return len(self.points)
 
 
-def write_corpus(path: Path, clips: Sequence[Clip], step_mm: float = 1.0) -> None:
+def write_corpus(path: Path, clips: Sequence[Clip], step_mm: float = 0.5) -> None:
     """Write clips to `path`, replacing it at once when complete.
 
     Raises OutputError where it cannot be written, ValueError for points outside ±32 767 steps.
@@ -94,28 +98,22 @@ def write_corpus(path: Path, clips: Sequence[Clip], step_mm: float = 1.0) -> Non
     table = {
         "start": np.cumsum([0, *(len(c) for c in clips)])[:-1],
         "subject": [c.subject for c in clips], "trial": [c.trial for c in clips], "tier": [c.tier for c in clips],
+        "first_frame": [c.first_frame for c in clips],
         "fps": [c.fps for c in clips], "description": [c.description for c in clips],
         "flat_floor": [c.flat_floor for c in clips], "weight": [c.weight for c in clips],
         "split": [c.split for c in clips],
     }  # fmt: skip
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with h5py.File(partial, "w") as file:
-            file.attrs["schema"] = SCHEMA
-            file.attrs["step_mm"] = step_mm
-            file.attrs["acknowledgement"] = ACKNOWLEDGEMENT
-            file.attrs["point_names"] = list(POINT_NAMES)
-            chunks = (1, max(1, min(_CHUNK, len(deltas))))
-            file.create_dataset(
-                "deltas", data=deltas.T, chunks=chunks, compression="gzip", compression_opts=9, shuffle=True
-            )
-            for name, values in table.items():
-                file.create_dataset(f"clips/{name}", data=np.array(values, dtype=_COLUMNS[name]))
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write the corpus {path}: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with atomic_write(path) as partial, h5py.File(partial, "w") as file:
+        file.attrs["schema"] = SCHEMA
+        file.attrs["step_mm"] = step_mm
+        file.attrs["acknowledgement"] = ACKNOWLEDGEMENT
+        file.attrs["point_names"] = list(POINT_NAMES)
+        chunks = (1, max(1, min(_CHUNK, len(deltas))))
+        file.create_dataset(
+            "deltas", data=deltas.T, chunks=chunks, compression="gzip", compression_opts=9, shuffle=True
+        )
+        for name, values in table.items():
+            file.create_dataset(f"clips/{name}", data=np.array(values, dtype=_COLUMNS[name]))
 
 
 def load_corpus(path: Path, split: str | None = None) -> list[Clip]:
@@ -128,7 +126,9 @@ def load_corpus(path: Path, split: str | None = None) -> list[Clip]:
     try:
         with h5py.File(path, "r") as file:
             if file.attrs.get("schema") != SCHEMA or list(file.attrs["point_names"]) != list(POINT_NAMES):
-                raise InputError(f"{path} is not a corpus of this version; make it with 'posecli data build cmu'")
+                raise InputError(
+                    f"{path} is not a corpus of this version; make it with 'posecli data build cmu'"
+                )
             shape = file["deltas"].shape
             if len(shape) != 2 or shape[0] != 3 * len(POINT_NAMES) or shape[1] > _MAX_FRAMES:
                 raise InputError(f"{path} is damaged: its points have shape {shape}")
@@ -137,13 +137,15 @@ def load_corpus(path: Path, split: str | None = None) -> list[Clip]:
             step = float(file.attrs["step_mm"]) / 1000
     except (OSError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, FileNotFoundError):
-            raise InputError(f"there is no corpus at {path}; make it with 'posecli data build cmu'") from error
+            raise InputError(
+                f"there is no corpus at {path}; make it with 'posecli data build cmu'"
+            ) from error
         raise InputError(f"{path} is not a readable corpus: {error}") from error
     starts = [*(int(s) for s in table["start"]), deltas.shape[1]]
-    if starts[0] != 0 or any(b < a for a, b in zip(starts, starts[1:], strict=False)):
+    if starts[0] != 0 or any(b < a for a, b in pairwise(starts)):
         raise InputError(f"{path} is damaged: its clips overlap")
     clips = []
-    for k, (a, b) in enumerate(zip(starts, starts[1:], strict=False)):
+    for k, (a, b) in enumerate(pairwise(starts)):
         subject = int(table["subject"][k])
         if split is not None and split_of(subject) != split:
             continue
@@ -152,7 +154,8 @@ def load_corpus(path: Path, split: str | None = None) -> list[Clip]:
         clips.append(
             Clip(
                 points=points, fps=float(table["fps"][k]), subject=subject, trial=int(table["trial"][k]),
-                tier=_text(table["tier"][k]), description=_text(table["description"][k]),
+                tier=_text(table["tier"][k]), first_frame=int(table["first_frame"][k]),
+                description=_text(table["description"][k]),
                 flat_floor=bool(table["flat_floor"][k]), weight=float(table["weight"][k]),
             )
         )  # fmt: skip
