@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from posecli.skeleton import Skeleton
 
@@ -33,3 +34,27 @@ class Lifter(Protocol):
         """x2d (B, T, J, 2) normalised (x right, y down, about the middle of image or box) →
         poses (B, H, T, J, 3), metres, camera axes, relative to the root, whose own position is zero.
         """
+
+
+class Objective(Protocol):
+    """Losses of one training pass; `objective()` is what `backward` is called on."""
+
+    def objective(self) -> Tensor: ...
+
+
+class Trainable(Lifter, Protocol):
+    """A lifter that is a torch module and knows its loss."""
+
+    def loss(
+        self, x2d: Tensor, pose: Tensor, *, generator: torch.Generator, final_share: float = 0.0
+    ) -> Objective: ...
+
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any: ...
+
+    def train(self, mode: bool = True) -> Any: ...
+
+    def eval(self) -> Any: ...

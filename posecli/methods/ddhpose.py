@@ -187,15 +187,20 @@ class DDHPose(nn.Module):
         """Network on clamped states; shapes as `HSTDenoiser.forward`."""
         return self.net(x2d, direction, length, t, generator)
 
-    def loss(self, x2d: Tensor, pose: Tensor, *, generator: torch.Generator) -> Losses:
+    def loss(
+        self, x2d: Tensor, pose: Tensor, *, generator: torch.Generator, final_share: float = 0.0
+    ) -> Losses:
         """One training pass: x2d (B, T, J, 2), true pose (B, T, J, 3) in metres with the root at zero.
 
+        final_share: this share of the clips gets the last t, at which sampling begins (ours: with one step, the
+            default in use, nothing else counts); the others any t alike, as released.
         generator draws, in this order: t per clip, noise of directions, noise of lengths, DropPath.
         """
         draw = noise.from_generator(generator, pose.device)
         t = torch.randint(
             self.config.timesteps, (len(pose),), generator=generator, device=generator.device
         ).to(pose.device)
+        t[: round(final_share * len(t))] = self.config.timesteps - 1
         shape = tuple(pose.shape[:-1])
         direction, length = self.noised_states(pose, t, draw((*shape, 3)), draw((*shape, 1)))
         # DropPath draws where the tokens live; a generator of another device cannot serve it

@@ -29,7 +29,8 @@ class HSTDenoiser(nn.Module):
     """
 
     level: Tensor
-    hrst: Tensor
+    hrst_at: Tensor
+    hrst_matrix: Tensor
     child_average: Tensor
 
     def __init__(
@@ -68,7 +69,9 @@ class HSTDenoiser(nn.Module):
         self.norm_t = nn.LayerNorm(width, eps=1e-6)
         self.head = nn.ModuleDict({"norm": nn.LayerNorm(width), "out": nn.Linear(width, 3)})
         self.register_buffer("level", torch.tensor(level), persistent=False)
-        self.register_buffer("hrst", hierarchy.hrst_matrix(parents), persistent=False)
+        at, matrix = hierarchy.hrst_map(parents)
+        self.register_buffer("hrst_at", at, persistent=False)
+        self.register_buffer("hrst_matrix", matrix, persistent=False)
         self.register_buffer("child_average", hierarchy.child_average(parents), persistent=False)
 
     def forward(
@@ -90,10 +93,11 @@ class HSTDenoiser(nn.Module):
         x = x + self.pos_t[:, None, None]
         x = self.norm_t(self.temporal[0](x, generator=generator))
         extra = None if self.hrst_over_frames else self._child_tokens(x)
+        hrst = (self.hrst_at, self.hrst_matrix)
+        over_frames = hrst if self.hrst_over_frames else None
         for spatial, temporal in zip(self.spatial[1:], self.temporal[1:], strict=True):
-            x = self.norm_s(spatial(x, logit_map=self.hrst, generator=generator))
-            rule = self.hrst if self.hrst_over_frames else None
-            x = self.norm_t(temporal(x, extra=extra, logit_map=rule, generator=generator))
+            x = self.norm_s(spatial(x, logit_map=hrst, generator=generator))
+            x = self.norm_t(temporal(x, extra=extra, logit_map=over_frames, generator=generator))
         pose = self.head["out"](self.head["norm"](x)).float()
         return pose.reshape(frames, b, h, joints, 3).permute(1, 2, 0, 3, 4)
 

@@ -71,13 +71,17 @@ def hrst_rules(parents: tuple[int, ...]) -> dict[Entry, dict[Entry, Fraction]]:
     return rules
 
 
-def hrst_matrix(parents: tuple[int, ...]) -> Tensor:
-    """HRST as a matrix (J², J²) float32 over flattened attention matrices: new = matrix @ old."""
-    joints = len(parents)
-    matrix = torch.eye(joints * joints)
-    for (row, column), sources in hrst_rules(parents).items():
-        target = row * joints + column
-        matrix[target, target] = 0.0
-        for (r, c), weight in sources.items():
-            matrix[target, r * joints + c] = float(weight)
-    return matrix
+def hrst_map(parents: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """HRST over flattened (J²) attention matrices: at (K,) are the entries that take part, and
+    matrix (K, K) float32 makes their new values from their old ones.
+    """
+    rules = hrst_rules(parents)
+    entries = sorted({*rules, *(source for sources in rules.values() for source in sources)})
+    at = torch.tensor([row * len(parents) + column for row, column in entries], dtype=torch.long)
+    matrix = torch.eye(len(entries))
+    for target, sources in rules.items():
+        row = torch.zeros(len(entries))
+        for source, weight in sources.items():
+            row[entries.index(source)] = float(weight)
+        matrix[entries.index(target)] = row
+    return at, matrix
