@@ -1,1 +1,1 @@
-"""TODO."""
+"""Motion capture for training: readers, the CMU corpus, and what a detector would have said of it."""

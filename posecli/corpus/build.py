@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import lzma
 import re
 import tarfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -115,32 +118,22 @@ def build_corpus(
         if progress is not None:
             progress(done, total)
         done += 1
-        key = (member.subject, member.trial, member.tier)
-        wanted = segments.get(key, []) if segments is not None else None
-        if wanted is not None and not wanted:
+        wanted = None if segments is None else segments.get((member.subject, member.trial, member.tier), [])
+        if wanted == []:
             continue
         try:
-            body = _read_body(member, data, skeletons)
+            points = points_of(_read_body(member, data, skeletons))
         except InputError as error:
             skipped.append((member.name, str(error)))
             continue
-        description, native = index.get(
-            (member.subject, member.trial), ("", 60.0 if member.subject in SLOW_SUBJECTS else 120.0)
-        )
-        joints = points_of(body)
-        for segment in wanted or [Segment(0, len(joints))]:
-            pieces = _cut_jumps(joints[segment.start : segment.end], native)
+        description, native = index.get((member.subject, member.trial), ("", _native_fps(member.subject)))
+        for segment in wanted or [Segment(0, len(points))]:
+            pieces = _cut_jumps(points[segment.start : segment.end], native)
             cut += len(pieces) - 1
-            ends = segment.start + np.cumsum([len(piece) for piece in pieces])
-            for piece, end in zip(pieces, ends, strict=True):
-                if len(piece) < MIN_SECONDS * native:
-                    continue
-                clip = Clip(
-                    points=piece.astype(np.float32), fps=native, subject=member.subject, trial=member.trial,
-                    tier=member.tier, first_frame=int(end) - len(piece), description=segment.description or description,
-                    flat_floor=member.subject not in NO_FLAT_FLOOR, weight=WEIGHTS[member.tier],
-                )  # fmt: skip
-                clips.append(_at_rate(_on_floor(clip), fps))
+            for first, piece in pieces:
+                if len(piece) >= MIN_SECONDS * native:
+                    text, first = segment.description or description, segment.start + first
+                    clips.append(_at_rate(_clip(member, piece, first, native, text), fps))
     if not clips:
         why = f": {skipped[0][1]}" if skipped else ""
         raise InputError(f"{raw} holds no motion that could be read (A/…/*.amc, B/…/*.bvh, D/…/*.bvh){why}")
@@ -201,7 +194,7 @@ def _members(raw: Path, kinds: set[str], load: set[str]) -> Iterator[tuple[_Memb
                     continue
                 file = archive.extractfile(entry) if member.kind in load else None
                 yield member, file.read() if file is not None else None
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError) as error:
         raise InputError(f"{raw} is not a readable archive: {error}") from error
 
 
@@ -212,18 +205,24 @@ def _member(name: str) -> _Member | None:
     return _Member(name, match["tier"], int(match["subject"]), int(match["trial"] or 0), match["kind"])
 
 
-def _cut_jumps(points: Array, fps: float) -> list[Array]:
+def _cut_jumps(points: Array, fps: float) -> list[tuple[int, Array]]:
+    """Pieces between jumps, each with the frame it starts at."""
     speed = np.linalg.norm(np.diff(points[:, :17], axis=0), axis=-1).max(axis=-1, initial=0) * fps
-    return np.split(points, np.flatnonzero(speed > MAX_SPEED) + 1)
+    starts = [0, *(int(t) + 1 for t in np.flatnonzero(speed > MAX_SPEED))]
+    return [(a, points[a:b]) for a, b in pairwise([*starts, len(points)])]
 
 
-def _on_floor(clip: Clip) -> Clip:
-    """Lower the clip so that its feet touch y = 0, and bring it near the origin."""
-    low = clip.points[..., 1].min(axis=1)
-    floor = (np.percentile(low, 5) if clip.flat_floor else low.min()) - SOLE
-    middle = clip.points[:, 0].mean(axis=0)
-    origin = np.array([middle[0], floor, middle[2]], dtype=np.float32)
-    return replace(clip, points=clip.points - origin)
+def _clip(member: _Member, points: Array, first_frame: int, fps: float, description: str) -> Clip:
+    """A piece of a trial, lowered so that its feet touch y = 0, and brought near the origin."""
+    flat_floor = member.subject not in NO_FLAT_FLOOR
+    low = points[..., 1].min(axis=1)
+    floor = (np.percentile(low, 5) if flat_floor else low.min()) - SOLE
+    middle = points[:, 0].mean(axis=0)
+    return Clip(
+        points=(points - np.array([middle[0], floor, middle[2]])).astype(np.float32),
+        fps=fps, subject=member.subject, trial=member.trial, tier=member.tier, first_frame=first_frame,
+        description=description, flat_floor=flat_floor, weight=WEIGHTS[member.tier],
+    )  # fmt: skip
 
 
 def _at_rate(clip: Clip, fps: float | None) -> Clip:
@@ -246,7 +245,8 @@ def _read_segments(path: Path | None) -> dict[tuple[int, int, str], list[Segment
     if path is None:
         return None
     segments: dict[tuple[int, int, str], list[Segment]] = {}
-    for row in _rows(path, ("subject", "trial", "tier", "native_start", "native_end", "description")):
+    columns = ("subject", "trial", "tier", "native_start", "native_end", "description")
+    for row in _rows(path, columns, whole={"subject", "trial", "native_start", "native_end"}):
         key = (int(row["subject"]), int(row["trial"]), row["tier"])
         segment = Segment(int(row["native_start"]), int(row["native_end"]), row["description"])
         segments.setdefault(key, []).append(segment)
@@ -257,20 +257,28 @@ def _read_index(path: Path | None) -> dict[tuple[int, int], tuple[str, float]]:
     if path is None:
         return {}
     index = {}
-    for row in _rows(path, ("Subject", "Trial #", "Motion Description", "framerate")):
-        subject = int(row["Subject"])
-        fps = 60.0 if subject in SLOW_SUBJECTS else float(row["framerate"] or 120)
-        index[subject, int(row["Trial #"])] = (row["Motion Description"], fps)
+    columns = ("Subject", "Trial #", "Motion Description", "framerate")
+    for row in _rows(path, columns, whole={"Subject", "Trial #", "framerate"}):
+        key = (int(row["Subject"]), int(row["Trial #"]))
+        index[key] = (row["Motion Description"], _native_fps(key[0], float(row["framerate"])))
     return index
 
 
-def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[dict[str, str]]:
+def _native_fps(subject: int, stated: float = 120.0) -> float:
+    return 60.0 if subject in SLOW_SUBJECTS else stated
+
+
+def _rows(path: Path, columns: tuple[str, ...], whole: set[str]) -> Iterator[dict[str, str]]:
+    """Rows of a CSV file that has `columns`; those in `whole` must be whole numbers."""
     try:
         with path.open(newline="", encoding="utf-8", errors="replace") as file:
             reader = csv.DictReader(file)
             missing = set(columns) - set(reader.fieldnames or ())
             if missing:
                 raise InputError(f"{path} lacks the columns {', '.join(sorted(missing))}")
-            yield from reader
-    except OSError as error:
+            for row in reader:
+                if any(not (row[name] or "").strip().isdigit() for name in whole):
+                    raise InputError(f"{path} line {reader.line_num} has a number that is not one")
+                yield row
+    except (OSError, csv.Error) as error:
         raise InputError(f"cannot read {path}: {error}") from error
