@@ -236,10 +236,10 @@ class ImageList(_Source):
 
     def _conclude(self) -> None:
         for names, what in (
-            (self._unread, "cannot be decoded and were left out"),
+            (self._unread, "left out, cannot be decoded"),
             (
                 self._scaled,
-                f"have another size than the first and were scaled to {self.info.width}x{self.info.height}",
+                f"scaled to the first one's size, {self.info.width}x{self.info.height}",
             ),
         ):
             if names:
