@@ -14,12 +14,13 @@ from posecli.methods.ddhpose import DDHPose, DDHPoseConfig
 @dataclass(frozen=True)
 class MethodEntry:
     """build: settings, as `config.to_dict()` wrote them → the method with fresh weights, in eval mode.
-    Raises ValueError when a setting is unknown or wrong.
+    Raises ValueError when a setting is unknown or wrong. defaults: every setting of the method.
     """
 
     title: str
     paper: str
     build: Callable[[dict[str, Any]], nn.Module]
+    defaults: dict[str, Any]
 
 
 METHODS: dict[str, MethodEntry] = {
@@ -27,5 +28,6 @@ METHODS: dict[str, MethodEntry] = {
         title="DDHPose: disentangled diffusion of bone lengths and directions, over a window of frames",
         paper="Cai et al., AAAI 2024",
         build=lambda settings: DDHPose(DDHPoseConfig.from_dict(settings)).eval(),
+        defaults=DDHPoseConfig().to_dict(),
     ),
 }

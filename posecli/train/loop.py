@@ -39,6 +39,7 @@ class TrainConfig:
     ema: float = 0.999
     clip_norm: float = 1.0
     seed: int = 0
+    final_share: float = 0.5  # share of clips trained at the step where sampling begins
     bfloat16: bool = True  # autocast; three times as fast on CPUs with AVX512-BF16
     validate_every: int = 500
     validation_windows: int = 1024
@@ -51,7 +52,9 @@ class TrainConfig:
             raise UsageError("steps, batch, validate_every and validation_windows must be at least 1")
         known = {f.name for f in fields(SimulatorConfig)}
         if unknown := set(self.simulator) - known:
-            raise UsageError(f"unknown simulator setting {sorted(unknown)[0]!r}; one of: {', '.join(sorted(known))}")
+            raise UsageError(
+                f"unknown simulator setting {sorted(unknown)[0]!r}; one of: {', '.join(sorted(known))}"
+            )
 
     @classmethod
     def from_toml(cls, path: Path) -> TrainConfig:
@@ -64,7 +67,9 @@ class TrainConfig:
             raise InputError(f"{path} is not TOML: {error}") from error
         known = {f.name for f in fields(cls)}
         if unknown := set(values) - known:
-            raise UsageError(f"{path}: unknown setting {sorted(unknown)[0]!r}; one of: {', '.join(sorted(known))}")
+            raise UsageError(
+                f"{path}: unknown setting {sorted(unknown)[0]!r}; one of: {', '.join(sorted(known))}"
+            )
         return cls(**values)
 
 
@@ -109,7 +114,9 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     simulator = Simulator(training, model.window, SimulatorConfig(**config.simulator))
     held_out = validation_batches(validating, model.window, config)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
     run = _Run(model, optimizer, folder / "checkpoint.pt", config)
     run.resume()
     started, first, waited, saved = time.monotonic(), run.step, 0.0, time.monotonic()
@@ -122,7 +129,9 @@ def train(
             group["lr"] = config.learning_rate * _schedule(run.step, config)
         model.train()
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=config.bfloat16):
-            loss = model.training_loss(batch.x2d, batch.pose, generator)
+            loss = model.loss(
+                batch.x2d, batch.pose, generator=generator, final_share=config.final_share
+            ).objective()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
@@ -143,7 +152,14 @@ def train(
             elapsed = time.monotonic() - started
             rate = (run.step - first) / max(elapsed, 1e-9)
             progress(
-                Progress(run.step, config.steps, float(loss.detach()), rate, waited / max(elapsed, 1e-9), validation)
+                Progress(
+                    run.step,
+                    config.steps,
+                    float(loss.detach()),
+                    rate,
+                    waited / max(elapsed, 1e-9),
+                    validation,
+                )
             )
     run.load_best()
     return validate(model, held_out, config.seed)
@@ -196,7 +212,9 @@ class _Run:
             return
         state = torch.load(self.path, weights_only=True)
         if state["fingerprint"] != self.fingerprint:
-            raise UsageError(f"{self.path} is of a run with other settings; choose another folder or delete it")
+            raise UsageError(
+                f"{self.path} is of a run with other settings; choose another folder or delete it"
+            )
         self.step, self.best_error = state["step"], state["best_error"]
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])

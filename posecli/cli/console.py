@@ -1,0 +1,121 @@
+"""What the commands share: progress on a terminal, plain lines elsewhere, warnings and errors on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from posecli.reporting import Advance
+
+ANYWHERE = "Anywhere on the line: -v/--verbose, -q/--quiet, --debug."
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text("" if task.speed is None else f"{task.speed:.0f}/s", style="progress.data.speed")
+
+
+@dataclass
+class Output:
+    """The two streams, and how much to say. A `Reporter`."""
+
+    verbose: bool = False
+    quiet: bool = False
+    out: Console = field(default_factory=lambda: Console(highlight=False, soft_wrap=True))
+    err: Console = field(default_factory=lambda: Console(stderr=True, highlight=False, soft_wrap=True))
+
+    @contextmanager
+    def stage(self, name: str, total: int | None, unit: str) -> Iterator[Advance]:
+        """Progress of one stage: a bar with rate and time left on a terminal, lines now and then elsewhere."""
+        if self.quiet:
+            yield lambda done: None
+        elif self.err.is_terminal:
+            with self._bar(name, total) as advance:
+                yield advance
+        else:
+            with self._lines(name, total, unit) as advance:
+                yield advance
+
+    @contextmanager
+    def _bar(self, name: str, total: int | None) -> Iterator[Advance]:
+        columns = (
+            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(),
+            TimeRemainingColumn(),
+        )  # fmt: skip
+        with Progress(*columns, console=self.err, transient=True) as progress:
+            task = progress.add_task(name, total=total)
+
+            def advance(done: int) -> None:
+                # Counts in headers are not believed: a bar never says 120 of 100.
+                grown = done if total is not None and done > total else None
+                progress.update(task, completed=done, **({} if grown is None else {"total": grown}))
+
+            yield advance
+
+    @contextmanager
+    def _lines(self, name: str, total: int | None, unit: str, every_s: float = 10.0) -> Iterator[Advance]:
+        began = said = time.monotonic()
+        count = 0
+
+        def advance(done: int) -> None:
+            nonlocal said, count
+            count = done
+            now = time.monotonic()
+            if now - said >= every_s:
+                said = now
+                of = "" if total is None else f" of {total}"
+                self.err.print(f"{name}: {done}{of} {unit}, {done / (now - began):.0f}/s", markup=False)
+
+        yield advance
+        if count:
+            took = time.monotonic() - began
+            self.err.print(f"{name}: {count} {unit} in {took:.1f} s", markup=False)
+
+    def warn(self, message: str) -> None:
+        self.err.print(Text("warning: ", style="yellow") + Text(message))
+
+    def note(self, message: str) -> None:
+        if not self.quiet:
+            self.err.print(message, markup=False)
+
+    def error(self, message: str) -> None:
+        self.err.print(Text("error: ", style="bold red") + Text(message))
+
+    def say(self, message: str = "") -> None:
+        """A line of the result, on stdout."""
+        if not self.quiet:
+            self.out.print(message, markup=False)
+
+    def table(self, *headings: str, rows: list[tuple[str, ...]]) -> None:
+        """A table on a terminal, tab-separated lines elsewhere (for `cut` and `grep`)."""
+        if not self.out.is_terminal:
+            for row in rows:
+                self.out.print("\t".join(row), markup=False)
+            return
+        table = Table(*headings, box=None, header_style="bold", pad_edge=False)
+        for row in rows:
+            table.add_row(*row)
+        self.out.print(table)
+
+
+def output() -> Output:
+    """A plain output, for what must be said before the options are known."""
+    sys.stdout.flush()
+    return Output()

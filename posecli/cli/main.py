@@ -1,0 +1,89 @@
+"""The `posecli` program: gathers the commands, and turns every way to end into an exit status."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from posecli import __version__
+from posecli.cli import data, demo, detect, info, lift, train, weights
+from posecli.cli.console import ANYWHERE, Output, output
+from posecli.errors import ExitCode, PosecliError
+
+app = typer.Typer(
+    name="posecli",
+    help="Ordinary video to 3D human motion: BVH, metric joints with their spread, and a video to look at.",
+    epilog=f"{ANYWHERE}\n\nStart with:  posecli demo   or   posecli lift video.mp4",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(name="lift", epilog=lift.EPILOG)(lift.lift)
+app.command(name="detect", epilog=detect.EPILOG)(detect.detect)
+app.command(name="demo", epilog=demo.EPILOG)(demo.demo)
+app.command(name="train", epilog=train.EPILOG)(train.train)
+app.command(name="methods")(info.methods)
+app.command(name="detectors")(info.detectors)
+app.command(name="doctor")(info.doctor)
+app.add_typer(weights.app, name="weights")
+app.add_typer(data.app, name="data")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"posecli {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _settings(
+    context: typer.Context,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    context.obj = Output(verbose=verbose, quiet=quiet)
+
+
+_GLOBAL = {"-v", "--verbose", "-q", "--quiet", "--debug"}
+
+
+def run(arguments: list[str] | None = None) -> None:
+    """Entry point: runs the command line and exits with an `ExitCode`."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    # The global options may stand anywhere; Typer wants them before the command.
+    given = [a for a in given if a in _GLOBAL] + [a for a in given if a not in _GLOBAL]
+    sys.exit(_run(given, debug="--debug" in given))
+
+
+def _run(given: list[str], *, debug: bool) -> int:
+    try:
+        return int(app(given, standalone_mode=False) or ExitCode.OK)
+    except PosecliError as error:
+        if debug:
+            raise
+        output().error(str(error))
+        return error.code
+    except typer.TyperException as error:
+        if debug:
+            raise
+        message = getattr(error, "format_message", error.__str__)()
+        if message:  # without arguments, the help was printed instead
+            output().error(f"{message} (see posecli --help)")
+        return ExitCode.USAGE
+    except (KeyboardInterrupt, typer.Abort):
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        return ExitCode.OK
+    except Exception as error:
+        if debug:
+            raise
+        output().error(f"{type(error).__name__}: {error} (a bug in posecli; --debug shows where)")
+        return ExitCode.ERROR

@@ -1,0 +1,45 @@
+"""`posecli train`: make weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from posecli.cli.console import ANYWHERE, Output
+from posecli.train import TrainConfig, make_weights
+from posecli.train.loop import Progress
+
+EPILOG = f"""[bold]Example[/bold]
+
+  posecli data build cmu cmu_raw.tar.xz --out corpus.h5
+
+  posecli train ddhpose --data corpus.h5 --config scripts/ddhpose-cpu.toml --out runs/first
+
+A run that was stopped goes on from its last checkpoint when the same line is given again.
+
+{ANYWHERE}"""
+
+
+def train(
+    context: typer.Context,
+    method: Annotated[str, typer.Argument(help="Lifter to train (posecli methods).")],
+    data: Annotated[Path, typer.Option("--data", help="Corpus (posecli data build).")],
+    config: Annotated[Path | None, typer.Option("--config", help="Settings, TOML.")] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.")] = Path("runs/latest"),
+) -> None:
+    """Train a lifter on corpus motion seen through virtual cameras; ends with weights and their card in --out."""
+    say: Output = context.obj
+    settings = TrainConfig() if config is None else TrainConfig.from_toml(config)
+    with say.stage("train", settings.steps, "steps") as advance:
+
+        def follow(progress: Progress) -> None:
+            advance(progress.step)
+            if progress.validation is not None:
+                figures = ", ".join(f"{k} {v:g}" for k, v in progress.validation.as_dict().items())
+                say.note(f"step {progress.step}: loss {progress.loss:.4f}, {figures}")
+
+        weights, card = make_weights(method, data, settings, out, progress=follow)
+    say.say(f"file     {weights}")
+    say.say(f"file     {card}")

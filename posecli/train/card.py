@@ -1,0 +1,56 @@
+"""The card beside a weights file: what it is, what it was made from, how, and what was measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from posecli.files import atomic_write
+from posecli.methods import METHODS
+from posecli.weights import store
+
+
+def write_card(path: Path, weights: Path, method: str, metadata: dict[str, Any]) -> None:
+    """Write the Markdown card of `weights`; figures come from `metadata`, nothing is invented."""
+    training, validation = metadata["training"], metadata["validation"]
+    settings = "\n".join(
+        f"| {key} | `{value}` |" for key, value in training.items() if key not in ("model", "simulator")
+    )
+    network = {**METHODS[method].defaults, **training["model"]}
+    model = ", ".join(f"{key} `{value}`" for key, value in network.items())
+    text = f"""# {weights.name}
+
+{METHODS[method].title} ({METHODS[method].paper}), trained by posecli {metadata["posecli"]} on CMU motion capture
+seen through random virtual cameras, with errors like a detector's added to the projected joints. No video, no
+third-party weights and no licensed data set was used.
+
+- SHA-256 `{store.sha256(weights)}`
+- Size {weights.stat().st_size / 2**20:.1f} MiB (float16)
+- Made by `posecli train {method} --data corpus.h5 --config CONFIG`; corpus SHA-256 `{metadata["corpus_sha256"]}`
+  (`posecli data build cmu cmu_raw.tar.xz --out corpus.h5`)
+- Windows at {metadata["rate_hz"]:g} frames/s, 17 joints normalised to the person's box
+- Licence Apache-2.0. {metadata["acknowledgement"]}
+
+## Measured
+
+On held-out people (the corpus's validation subjects) with simulated detections, one hypothesis, one step; the
+weights were chosen on this set:
+
+| measure | mm |
+|---|---|
+| MPJPE, 17 joints, root-relative | {validation["mpjpe_mm"]:.1f} |
+| PA-MPJPE, 17 joints | {validation["p_mpjpe_mm"]:.1f} |
+| PA-MPJPE, 12 limb joints | {validation["limbs_p_mpjpe_mm"]:.1f} |
+
+## Settings
+
+Network: {model}.
+
+| setting | value |
+|---|---|
+{settings}
+
+Changed from the simulator's defaults: {training["simulator"] or "nothing"}.
+"""
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
