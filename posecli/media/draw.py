@@ -97,7 +97,7 @@ class View:
     size: int
     reach: float
     height: float
-    azimuth_deg: float = 28.0
+    azimuth_deg: float = 25.0
     elevation_deg: float = 14.0
     fov_deg: float = 30.0
 
@@ -170,9 +170,22 @@ class Stage:
                 disc(image, pixels[joint], 0.018 * scale[joint], mix(colours[joint], (255, 255, 255), 0.35))
 
     def _shadow(self, image: Image, joints: Array, skeleton: Skeleton) -> None:
+        """What a lamp above the stage would make: drawn small, blurred, and taken from the floor's light."""
+        small = self.view.size // 4
         flat, depth = self.view.project(joints * (1.0, 0.0, 1.0))
+        flat = flat / 4
+        light = np.full((small, small), 255, np.uint8)
         for a, b in skeleton.bones:
-            line(image, flat[a], flat[b], (32, 28, 26), 0.05 * self.view.focal / depth[a])
+            line(light, flat[a], flat[b], (90, 90, 90), 0.07 * self.view.focal / 4 / depth[a])
+        margin = self.view.size // 40
+        low = np.clip(np.floor(flat.min(axis=0)) - margin, 0, small).astype(int)
+        high = np.clip(np.ceil(flat.max(axis=0)) + margin, 0, small).astype(int)
+        if (high <= low).any():
+            return
+        light = cv2.GaussianBlur(light[low[1] : high[1], low[0] : high[0]], (0, 0), margin / 4)
+        light = cv2.resize(light, None, fx=4, fy=4, interpolation=cv2.INTER_LINEAR)
+        under = image[4 * low[1] : 4 * high[1], 4 * low[0] : 4 * high[0]]
+        under[:] = cv2.multiply(under, cv2.merge([light, light, light]), scale=1 / 255)
 
     def _in_depth(self, colour: Colour, depth: float) -> Colour:
         share = (depth - self.view.distance) / (2 * self.view.reach) + 0.5
