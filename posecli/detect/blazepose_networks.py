@@ -6,6 +6,9 @@ detection on the letterboxed frame, then 33 landmarks on a rotated square crop.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -188,11 +191,29 @@ def _interpreter(model: Path, threads: int) -> Any:
     from ai_edge_litert.interpreter import Interpreter  # late: it is slow to import
 
     try:
-        network = Interpreter(model_path=str(model), num_threads=threads)
-        network.allocate_tensors()
+        with _silent():
+            network = Interpreter(model_path=str(model), num_threads=threads)
+            network.allocate_tensors()
     except (ValueError, RuntimeError, OSError) as error:
         raise InputError(f"{model} is not a TFLite network that LiteRT can run: {error}") from error
     return network
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep LiteRT's note about its delegate off the terminal: it is written by C code and has no switch."""
+    try:
+        saved = os.dup(2)
+    except OSError:  # no standard error at all
+        yield
+        return
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
 
 
 def _ports(network: Any) -> tuple[int, dict[str, int]]:
