@@ -17,16 +17,11 @@ import torch
 from posecli import __version__
 from posecli.detect import DETECTORS
 from posecli.detect.keypoints import Keypoints2D
-from posecli.detect.store import (
-    DetectionsWriter,
-    is_detections_file,
-    load_detections,
-    reusable,
-    source_fingerprint,
-)
+from posecli.detect.provenance import difference, provenance, source_identity
+from posecli.detect.store import DetectionsWriter, load_detections, reuse_obstacle
 from posecli.errors import InputError, NobodyError, OutputError, UsageError
 from posecli.export import EXPORTERS
-from posecli.files import ensure_folder
+from posecli.export.video import save_video
 from posecli.lift import LiftConfig, lift_keypoints
 from posecli.media import open_media
 from posecli.media.frames import Frames
@@ -55,9 +50,12 @@ class Clip:
         return open_media(self.path, start=self.start, end=self.end, fps=self.fps)
 
     @property
+    def is_detections(self) -> bool:
+        return self.path.suffix == ".h5" and self.path.is_file()
+
+    @property
     def stem(self) -> str:
-        name = self.path.name
-        return name.removesuffix(DETECTIONS_SUFFIX) if name.endswith(DETECTIONS_SUFFIX) else self.path.stem
+        return self.path.name.removesuffix(DETECTIONS_SUFFIX) if self.is_detections else self.path.stem
 
 
 @dataclass
@@ -125,7 +123,6 @@ def lift_to_files(
     lifter = _Lifting(method, weights, device)  # a wrong name should fail before minutes of detection
     keypoints = walk.keypoints(folder / f"{clip.stem}{DETECTIONS_SUFFIX}")
     motion = walk.lift(keypoints, lifter, config or LiftConfig())
-    ensure_folder(folder)
     for kind, target in targets.items():
         walk.export(motion, kind, target)
     return Outcome(motion, walk.files, walk.seconds, walk.warnings, walk.notes)
@@ -160,11 +157,12 @@ class _Lifting:
         if found != method:
             raise UsageError(f"{path} are weights of {found}, not of {method} (use --method {found})")
         self.method, self.model, self.metadata = method, model, metadata
-        self.record = {
+        self.rate_hz = float(metadata.get("rate_hz", 30.0))
+        self.record: dict[str, Any] = {
             "method": method,
             "weights": path.name,
             "weights_hash": store.sha256(path),
-            "rate_hz": float(metadata.get("rate_hz", 30.0)),
+            "rate_hz": self.rate_hz,
         }
         std = metadata.get("error_std_m")
         self.error_std = None if std is None else np.asarray(std, dtype=np.float64)
@@ -186,7 +184,7 @@ class _Walk:
         """The 2D of the clip: from the detections file that it is, from one made before, or detected now."""
         if not self.clip.path.exists():
             raise InputError(f"{self.clip.path}: no such file or folder")
-        if is_detections_file(self.clip.path):
+        if self.clip.is_detections:
             if self.clip.start is not None or self.clip.end is not None:
                 raise UsageError("--start and --end need the video; a detections file is lifted whole")
             return load_detections(self.clip.path).keypoints
@@ -196,24 +194,18 @@ class _Walk:
         """Detect, keeping the heatmaps in `target`; raises NobodyError (and leaves no file) without a person."""
         frames = self.clip.open()
         engine = self._engine()
-        wanted = {
-            **engine.provenance(),
-            "source": source_fingerprint(self.clip.path),
-            "start_s": self.clip.start,
-            "end_s": self.clip.end,
-        }
+        wanted = provenance(engine, self.clip.path, self.clip.start, self.clip.end)
         if target is not None and target.exists():
-            reason = reusable(target, wanted)
-            if reason is None:
+            obstacle = reuse_obstacle(target, wanted)
+            if obstacle is None:
                 self.reporter.note(f"using the detections of an earlier run: {target}")
                 return load_detections(target).keypoints
-            self.reporter.note(f"detecting again, {target.name} {reason}")
+            self.reporter.note(f"detecting again and replacing {target}: {obstacle}")
         size = (frames.info.width, frames.info.height)
         with self._timed("detect", _count(frames, self.clip), "frames") as advance:
             if target is None:
                 keypoints = engine.detect(frames, size, on_frame=advance)
             else:
-                ensure_folder(target.parent)
                 with DetectionsWriter(target, wanted) as writer:
                     keypoints = engine.detect(frames, size, heatmaps=writer, on_frame=advance)
                     self._somebody(keypoints)
@@ -233,7 +225,7 @@ class _Walk:
                 keypoints,
                 lifting.model,
                 config,
-                rate=lifting.record["rate_hz"],
+                rate=lifting.rate_hz,
                 error_std=lifting.error_std,
                 progress=lambda done, total: advance(done),
             )
@@ -250,26 +242,30 @@ class _Walk:
 
     def export(self, motion: Motion, kind: str, target: Path) -> None:
         """Write one kind of file; a video needs the source, and is left out with a warning where that is gone."""
-        frames: Frames | None = None
-        if EXPORTERS[kind].needs_frames:
-            frames = self._source_frames(motion)
-            if frames is None:
-                return
+        frames = self._source_frames(motion) if kind == "mp4" else None
+        if kind == "mp4" and frames is None:
+            return
         with self._timed(kind, len(motion), "frames") as advance:
-            note = EXPORTERS[kind].save(motion, target, frames=frames, progress=advance)
-        if note:
-            self.notes[kind] = note
+            if frames is not None:
+                save_video(motion, frames, target, progress=advance)
+            else:
+                said = EXPORTERS[kind](motion, target)
+                if kind == "bvh":
+                    self.notes[kind] = str(said)
         self.files.append(target)
 
     def _source_frames(self, motion: Motion) -> Frames | None:
-        if not is_detections_file(self.clip.path):
+        """The pictures to draw on; for a detections file, the video it names, beside it or in this folder."""
+        if not self.clip.is_detections:
             return self.clip.open()
-        provenance = motion.settings["detection"]
-        source = Path(str(provenance.get("source", {}).get("path", "")))
-        if not source.exists() or source_fingerprint(source) != provenance.get("source"):
-            self.warn(f"no mp4: the video that was detected is not at {source} any more")
-            return None
-        return open_media(source, start=provenance.get("start_s"), end=provenance.get("end_s"))
+        made = motion.settings["detection"]
+        name = Path(str(made["source"]["name"])).name
+        for folder in (self.clip.path.parent, self.clip.path.parent.parent, Path()):
+            video = folder / name
+            if video.exists() and not difference({**made, "source": source_identity(video)}, made):
+                return open_media(video, start=made["start_s"], end=made["end_s"])
+        self.warn(f"no mp4 written: {name} is neither beside {self.clip.path.name} nor in this folder")
+        return None
 
     def _engine(self) -> Any:
         make = partial(DETECTORS[self.detector], threads=torch.get_num_threads(), offline=self.offline)

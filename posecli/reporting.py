@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 Advance = Callable[[int], None]
@@ -13,19 +13,11 @@ Advance = Callable[[int], None]
 class Reporter(Protocol):
     """Receives progress and warnings. `cli` draws them; the default keeps silent."""
 
-    def stage(self, name: str, total: int | None, unit: str) -> _Stage: ...
+    def stage(self, name: str, total: int | None, unit: str) -> AbstractContextManager[Advance]: ...
 
     def warn(self, message: str) -> None: ...
 
     def note(self, message: str) -> None: ...
-
-
-class _Stage(Protocol):
-    """Context manager of one stage of work, giving the function to call as it goes on."""
-
-    def __enter__(self) -> Advance: ...
-
-    def __exit__(self, *args: object) -> bool | None: ...
 
 
 class Silent:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -64,8 +64,7 @@ class Output:
 
             def advance(done: int) -> None:
                 # Counts in headers are not believed: a bar never says 120 of 100.
-                grown = done if total is not None and done > total else None
-                progress.update(task, completed=done, **({} if grown is None else {"total": grown}))
+                progress.update(task, completed=done, total=None if total is None else max(total, done))
 
             yield advance
 
@@ -103,7 +102,7 @@ class Output:
         if not self.quiet:
             self.out.print(message, markup=False)
 
-    def table(self, *headings: str, rows: list[tuple[str, ...]]) -> None:
+    def table(self, *headings: str, rows: Sequence[tuple[str, ...]]) -> None:
         """A table on a terminal, tab-separated lines elsewhere (for `cut` and `grep`)."""
         if not self.out.is_terminal:
             for row in rows:

@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from posecli import __version__
-from posecli.cli import data, demo, detect, info, lift, train, weights
+from posecli.cli import data, detect, info, lift, weights
+from posecli.cli import demo as demo_command
+from posecli.cli import train as train_command
 from posecli.cli.console import ANYWHERE, Output, output
 from posecli.errors import ExitCode, PosecliError
 
@@ -24,8 +26,8 @@ app = typer.Typer(
 )
 app.command(name="lift", epilog=lift.EPILOG)(lift.lift)
 app.command(name="detect", epilog=detect.EPILOG)(detect.detect)
-app.command(name="demo", epilog=demo.EPILOG)(demo.demo)
-app.command(name="train", epilog=train.EPILOG)(train.train)
+app.command(name="demo", epilog=demo_command.EPILOG)(demo_command.demo)
+app.command(name="train", epilog=train_command.EPILOG)(train_command.train)
 app.command(name="methods")(info.methods)
 app.command(name="detectors")(info.detectors)
 app.command(name="doctor")(info.doctor)

@@ -133,7 +133,7 @@ def train(
                 batch.x2d, batch.pose, generator=generator, final_share=config.final_share
             ).objective()
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
         optimizer.step()
         run.step += 1
