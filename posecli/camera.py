@@ -44,6 +44,11 @@ class Pinhole:
         focal = max(width, height) / 2 / np.tan(np.radians(fov_deg) / 2)
         return cls(float(focal), (width / 2, height / 2))
 
+    @property
+    def matrix(self) -> Array:
+        """The (3, 3) intrinsic matrix."""
+        return np.array([[self.focal, 0, self.centre[0]], [0, self.focal, self.centre[1]], [0, 0, 1]])
+
     def rays(self, xy: NDArray[np.floating]) -> Array:
         """Pixels (..., 2) → directions (..., 3) with z = 1."""
         flat = (np.asarray(xy, dtype=np.float64) - self.centre) / self.focal

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from posecli.bench.metrics import p_mpjpe
 from posecli.camera import DEFAULT_FOV_DEG, Pinhole
-from posecli.corpus.mannequin import MannequinStyle, render
+from posecli.corpus.mannequin import Style, render
 from posecli.media.write import VideoWriter
 from posecli.pipeline import Outcome, lift_to_files
 from posecli.reporting import Reporter, Silent
@@ -59,9 +59,10 @@ def run(out: Path, *, offline: bool = False, reporter: Reporter | None = None) -
     video = out / "input" / "demo.mp4"
     video.parent.mkdir(parents=True, exist_ok=True)
     camera = Pinhole.from_fov(SIZE, DEFAULT_FOV_DEG)
+    style = Style()
     with reporter.stage("render", len(truth), "frames") as advance, VideoWriter(video, SIZE) as writer:
         for index, points in enumerate(truth):
-            writer.write(render(points, camera, SIZE, MannequinStyle()), index / motion.fps)
+            writer.write(render(points, camera.matrix, SIZE, style), index / motion.fps)
             advance(index + 1)
     outcome = lift_to_files(video, out=out, overwrite=True, offline=offline, reporter=reporter)
     lifted, limbs = outcome.motion, list(LIMBS)
