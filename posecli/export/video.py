@@ -44,11 +44,13 @@ def save_video(motion: Motion, frames: Frames, path: Path | str, progress: Advan
     source = (frames.info.width, frames.info.height)
     panel, height = layout(*source)
     scene = _Scene(motion, height)
+    canvas = np.empty((height, panel[0] + height, 3), np.uint8)
     done = 0
     with VideoWriter(path, (panel[0] + height, height)) as video:
         for frame, row in _matched(motion, frames):
-            left = _source_panel(frame.image, motion, row, panel, height)
-            video.write(np.hstack([left, scene.picture(row, frame.time_s)]), frame.time_s)
+            canvas[:, : panel[0]] = _source_panel(frame.image, motion, row, panel, height)
+            canvas[:, panel[0] :] = scene.picture(row, frame.time_s)
+            video.write(canvas, frame.time_s)
             done += 1
             if progress is not None:
                 progress(done)
