@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posecli.detect import untrusted_h5 as h5
+from posecli.detect.full_disk import FullDiskProof
 from posecli.detect.heatmaps import HeatmapRecord, Heatmaps, HeatmapWriter
 from posecli.detect.keypoints import Keypoints2D
 from posecli.detect.provenance import difference
@@ -62,7 +63,10 @@ class DetectionsWriter:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             part = stack.enter_context(atomic_write(self._path))
-            self._file = stack.enter_context(h5py.File(part, "w", libver="latest"))
+            self._disk = FullDiskProof(part)
+            stack.callback(self._disk.check)
+            stack.callback(self._disk.close)
+            self._file = stack.enter_context(h5py.File(self._disk, "w"))
             self._stack = stack.pop_all()
         return self
 
@@ -71,6 +75,7 @@ class DetectionsWriter:
         if self._heatmaps is None:
             self._heatmaps = HeatmapWriter(self._file.create_group("heatmaps"))
         self._heatmaps.append(record)
+        self._disk.check()
 
     def finish(self, keypoints: Keypoints2D) -> None:
         """Write the keypoints: the file is complete."""
