@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from posecli.corpus import posture
 from posecli.facing import FacedWindows, face_windows
 from posecli.skeleton import BLAZEPOSE33, H36M17, h36m_weights
 
@@ -72,6 +73,9 @@ class SimulatorConfig:
     rate: float = 30.0  # Hz, frames of a window
     speed: tuple[float, float] = (0.75, 1.35)  # log-uniform
     still: float = 0.02  # share of windows that do not move at all: single pictures
+    mixed: float = 0.25  # share of windows with another window's upper body
+    sitting: float = 0.3  # share of windows bent towards sitting or crouching
+    reaching: float = 0.3  # share of windows, per arm, whose hand is brought elsewhere
     size_std: float = 0.06  # log of body size
     bone_std: float = 0.05  # log of each group's length
     distance: tuple[float, float] = (1.8, 9.0)  # metres, log-uniform
@@ -148,7 +152,11 @@ class Simulator:
 
     def draw(self, batch: int, generator: torch.Generator) -> Batch:
         """`batch` windows, all randomness from `generator`."""
-        points = self._vary(self._windows(batch, generator), generator)
+        config, points = self.config, self._windows(batch, generator)
+        points = posture.mix_bodies(points, config.mixed, generator)
+        points = posture.sit(points, config.sitting, generator)
+        points = posture.reach(points, config.reaching, generator)
+        points = self._vary(points, generator)
         return self.look(points, generator)
 
     def look(self, points: Tensor, generator: torch.Generator) -> Batch:
