@@ -47,7 +47,8 @@ _COLUMNS = {
     "description": _TEXT, "flat_floor": np.bool_, "weight": np.float32, "split": _TEXT,
 }  # fmt: skip
 _CHUNK = 8192
-_MAX_FRAMES = 20_000_000  # a week of capture: more is a damaged file
+_MAX_FRAMES = 4_000_000  # nine hours at 120 Hz; more is not a file that we wrote
+_MAX_CLIPS = 100_000
 
 
 def split_of(subject: int) -> str:
@@ -123,27 +124,22 @@ def load_corpus(path: Path, split: str | None = None) -> list[Clip]:
     """
     if split is not None and split not in SPLITS:
         raise ValueError(f"split must be one of {', '.join(SPLITS)}, not {split!r}")
+    if not path.is_file():
+        raise InputError(f"there is no corpus at {path}; make it with 'posecli data build cmu'")
     try:
         with h5py.File(path, "r") as file:
             if file.attrs.get("schema") != SCHEMA or list(file.attrs["point_names"]) != list(POINT_NAMES):
-                raise InputError(
-                    f"{path} is not a corpus of this version; make it with 'posecli data build cmu'"
-                )
-            shape = file["deltas"].shape
-            if len(shape) != 2 or shape[0] != 3 * len(POINT_NAMES) or shape[1] > _MAX_FRAMES:
-                raise InputError(f"{path} is damaged: its points have shape {shape}")
-            deltas = file["deltas"][:]
-            table = {name: file[f"clips/{name}"][:] for name in _COLUMNS}
+                raise ValueError("it has another version; make it anew with 'posecli data build cmu'")
+            deltas = _read(file, "deltas", (3 * len(POINT_NAMES), _MAX_FRAMES))
+            table = {name: _read(file, f"clips/{name}", (_MAX_CLIPS,)) for name in _COLUMNS}
             step = float(file.attrs["step_mm"]) / 1000
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise InputError(
-                f"there is no corpus at {path}; make it with 'posecli data build cmu'"
-            ) from error
+        starts = [*(int(s) for s in table["start"]), deltas.shape[1]]
+        if any(len(column) != len(table["start"]) for column in table.values()):
+            raise ValueError("its table of clips has holes")
+        if starts[0] != 0 or any(b < a for a, b in pairwise(starts)):
+            raise ValueError("its clips overlap")
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{path} is not a readable corpus: {error}") from error
-    starts = [*(int(s) for s in table["start"]), deltas.shape[1]]
-    if starts[0] != 0 or any(b < a for a, b in pairwise(starts)):
-        raise InputError(f"{path} is damaged: its clips overlap")
     clips = []
     for k, (a, b) in enumerate(pairwise(starts)):
         subject = int(table["subject"][k])
@@ -175,6 +171,18 @@ def resample(points: NDArray[np.float32], fps_from: float, fps_to: float) -> NDA
     count = int(np.floor((len(points) - 1) / ratio + 1e-9)) + 1
     spline = CubicSpline(np.arange(len(points)), points, axis=0)
     return spline(np.arange(count) * ratio).astype(np.float32)
+
+
+def _read(file: h5py.File, name: str, limit: tuple[int, ...]) -> NDArray[np.generic]:
+    """A dataset of the type we write, in this very file, no larger than `limit` (its first axis exact if two)."""
+    data = file[name]
+    wanted = np.int16 if name == "deltas" else _COLUMNS[name.removeprefix("clips/")]
+    if not isinstance(data, h5py.Dataset) or data.dtype != wanted or data.is_virtual or data.external:
+        raise ValueError(f"{name} is not what posecli writes")
+    shape = data.shape
+    if len(shape) != len(limit) or shape[-1] > limit[-1] or shape[:-1] != limit[:-1]:
+        raise ValueError(f"{name} has shape {shape}")
+    return data[:]
 
 
 def _text(value: object) -> str:

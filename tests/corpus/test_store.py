@@ -72,7 +72,7 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
         path.write_bytes(broken)
         with pytest.raises(InputError, match=path.name):
             load_corpus(path)
-    for k, change in enumerate(("schema", "start", "deltas")):
+    for k, change in enumerate(("schema", "start", "deltas", "type", "holes")):
         path = tmp_path / f"changed{k}.h5"
         path.write_bytes(data)
         with h5py.File(path, "r+") as file:
@@ -80,8 +80,14 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
                 file.attrs["schema"] = 99
             elif change == "start":
                 file["clips/start"][:] = 10_000
-            else:
+            elif change == "deltas":
                 del file["deltas"]
+            elif change == "type":
+                del file["deltas"]
+                file["deltas"] = np.zeros((84, 400))
+            else:
+                del file["clips/trial"]
+                file["clips/trial"] = np.zeros(0, np.int32)
         with pytest.raises(InputError, match=path.name):
             load_corpus(path)
 
