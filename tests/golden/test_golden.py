@@ -1,0 +1,37 @@
+"""Every golden case that posecli can answer, found by walking `golden/*/case.json` of the shared data.
+
+`HANDLERS` is the one table: how a case's `source` begins → the checks that its arrays allow. A new case of a
+known source is picked up by itself; a new method adds its row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import golden_ddhpose
+import golden_schedules
+import pytest
+from cases import Case, all_cases
+
+Check = Callable[[Case], None]
+Handler = Callable[[Case], dict[str, Check]]
+
+HANDLERS: dict[str, Handler] = {
+    "DDHPose (": golden_ddhpose.checks,
+    "schedule buffers of D3DP / DDHPose": golden_schedules.checks,
+}
+
+
+def _collect() -> list[object]:
+    return [
+        pytest.param(check, case, id=f"{case.folder.name}-{name}")
+        for case in all_cases()
+        for source, handler in HANDLERS.items()
+        if case.about["source"].startswith(source)
+        for name, check in handler(case).items()
+    ]
+
+
+@pytest.mark.parametrize(("check", "case"), _collect())
+def test_golden(check: Check, case: Case) -> None:
+    check(case)
