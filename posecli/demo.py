@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from posecli.bench.metrics import p_mpjpe
 from posecli.camera import DEFAULT_FOV_DEG, Pinhole
-from posecli.corpus.mannequin import Style, render
+from posecli.corpus.mannequin import Stage, Style
+from posecli.corpus.mannequin_room import Ground
 from posecli.media.write import VideoWriter
 from posecli.pipeline import Outcome, lift_to_files
 from posecli.reporting import Reporter, Silent
@@ -20,6 +21,9 @@ from posecli.skeleton import LIMBS
 
 SIZE = (720, 1280)
 """Width and height of the rendered clip, a phone held upright."""
+
+_DISTANCE, _HEIGHT = 2.5, 1.15
+"""Metres from the camera to the person, and from the floor to the level camera."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +63,10 @@ def run(out: Path, *, offline: bool = False, reporter: Reporter | None = None) -
     video = out / "input" / "demo.mp4"
     video.parent.mkdir(parents=True, exist_ok=True)
     camera = Pinhole.from_fov(SIZE, DEFAULT_FOV_DEG)
-    style = Style()
+    stage = Stage(camera.matrix, SIZE, Style(), Ground((0.0, -1.0, 0.0), -_HEIGHT), _DISTANCE)
     with reporter.stage("render", len(truth), "frames") as advance, VideoWriter(video, SIZE) as writer:
         for index, points in enumerate(truth):
-            writer.write(render(points, camera.matrix, SIZE, style), index / motion.fps)
+            writer.write(stage.render(points, seed=index), index / motion.fps)
             advance(index + 1)
     outcome = lift_to_files(video, out=out, overwrite=True, offline=offline, reporter=reporter)
     lifted, limbs = outcome.motion, list(LIMBS)
@@ -71,8 +75,8 @@ def run(out: Path, *, offline: bool = False, reporter: Reporter | None = None) -
     return DemoResult(video, outcome, motion.description, float(errors.mean()) * 1000, int(both.sum()))
 
 
-def _before_camera(points: NDArray[np.float32], distance: float = 3.6, height: float = 1.4) -> NDArray[np.float32]:
-    """Points (T, 28, 3), y up → the frame of a level camera `height` above the floor, facing the person's middle."""
+def _before_camera(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Points (T, 28, 3), y up, floor at 0 → the frame of a level camera that looks at the person's middle."""
     middle = points[:, 0].mean(axis=0)
-    shifted = points - [middle[0], height, middle[2]]
-    return (shifted * [1, -1, -1] + [0, 0, distance]).astype(np.float32)
+    shifted = points - [middle[0], _HEIGHT, middle[2]]
+    return (shifted * [1, -1, -1] + [0, 0, _DISTANCE]).astype(np.float32)

@@ -322,7 +322,9 @@ def frame_ranges(mask: np.ndarray[Any, Any], most: int = 8) -> str:
     """The true entries of a mask as "0-4, 9, 12-40"."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
     ranges = [f"{a}" if b - a == 1 else f"{a}-{b - 1}" for a, b in edges.reshape(-1, 2)]
-    return ", ".join(ranges[:most]) + (f" and {len(ranges) - most} more stretches" if len(ranges) > most else "")
+    return ", ".join(ranges[:most]) + (
+        f" and {len(ranges) - most} more stretches" if len(ranges) > most else ""
+    )
 
 
 def choose_device(name: str) -> torch.device:

@@ -23,7 +23,9 @@ from posecli.weights.format import load_weights
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("clips", nargs="+", type=Path)
     parser.add_argument("--method", default="ddhpose")
     parser.add_argument("--weights")
@@ -56,7 +58,9 @@ def main() -> None:
         "weights": weights.name, "weights_sha256": store.sha256(weights), "versions": versions(), "device": "cpu",
         "config": asdict(config), "method": options.method,
     }  # fmt: skip
-    print(f"{made_by['weights']} {made_by['weights_sha256'][:16]}, H={options.hypotheses} W={options.steps}, cpu")
+    print(
+        f"{made_by['weights']} {made_by['weights_sha256'][:16]}, H={options.hypotheses} W={options.steps}, cpu"
+    )
     if options.json:
         options.json.write_text(json.dumps({"made_by": made_by, "clips": rows}, indent=1), encoding="utf-8")
 

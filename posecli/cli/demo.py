@@ -21,9 +21,9 @@ EPILOG = f"""[bold]Example[/bold]
 
 def demo(
     context: typer.Context,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for video and results.")] = Path(
-        "posecli-demo"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for video and results.")
+    ] = Path("posecli-demo"),
     offline: o.Offline = False,
 ) -> None:
     """Render a few seconds of a mannequin, lift that video as a user would, and compare with the known truth."""

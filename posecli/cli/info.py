@@ -57,7 +57,11 @@ def doctor(context: typer.Context) -> None:
                                             ("mps", torch.backends.mps.is_available())) if there]  # fmt: skip
     line(True, "devices", f"{', '.join(devices)}; {torch.get_num_threads()} CPU threads")
     cached = fetch.blazepose_cached()
-    line(True, "blazepose", f"in {fetch.cache_dir()}" if cached else "not fetched yet: posecli weights pull blazepose")
+    line(
+        True,
+        "blazepose",
+        f"in {fetch.cache_dir()}" if cached else "not fetched yet: posecli weights pull blazepose",
+    )
     weights = store.shipped()
     well = well and bool(weights)
     line(bool(weights), "weights", ", ".join(w.name for w in weights) or f"none in {store.shipped_folder()}")

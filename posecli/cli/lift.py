@@ -31,7 +31,9 @@ def lift(
     video: o.Source,
     method: o.Method = pipeline.DEFAULT_METHOD,
     out: o.Out = pipeline.DEFAULT_OUT,
-    export: Annotated[str, typer.Option("--export", help="What to write, of: npz, bvh, mp4.")] = "npz,bvh,mp4",
+    export: Annotated[
+        str, typer.Option("--export", help="What to write, of: npz, bvh, mp4.")
+    ] = "npz,bvh,mp4",
     start: o.Start = None,
     end: o.End = None,
     fps: o.Fps = None,
@@ -90,7 +92,9 @@ def summarise(say: Output, outcome: pipeline.Outcome) -> None:
     took = ", ".join(f"{name} {value:.1f} s" for name, value in outcome.seconds.items())
     say.say(f"frames   {len(motion)} over {seconds:.2f} s, {int(motion.valid.sum())} with a pose")
     say.say("people   1 (the one BlazePose follows)")
-    say.say(f"method   {motion.settings['method']}, {motion.settings['weights']}, scale from {motion.scale_source}")
+    say.say(
+        f"method   {motion.settings['method']}, {motion.settings['weights']}, scale from {motion.scale_source}"
+    )
     say.say(f"time     {took}")
     for kind, note in outcome.notes.items():
         say.say(f"{kind:<8} {note}")

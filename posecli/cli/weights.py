@@ -16,7 +16,9 @@ app = typer.Typer(help="Weights: what ships, what is fetched, whether it is inta
 @app.command("list")
 def list_(context: typer.Context) -> None:
     """List the shipped lifter weights and the detector's networks."""
-    rows = [(w.name, w.method, f"{w.path.stat().st_size / 2**20:.1f} MiB", str(w.path)) for w in store.shipped()]
+    rows = [
+        (w.name, w.method, f"{w.path.stat().st_size / 2**20:.1f} MiB", str(w.path)) for w in store.shipped()
+    ]
     cached = fetch.blazepose_cached()
     where = str(fetch.cache_dir()) if cached else "not fetched (posecli weights pull blazepose)"
     rows.append(("blazepose", "detector", "9.0 MiB", where))
@@ -31,7 +33,9 @@ def pull(
     """Fetch the detector's networks now, so that later runs need no network."""
     say: Output = context.obj
     if name != "blazepose":
-        raise UsageError(f"nothing to fetch by the name {name!r}; one of: blazepose (the lifters' weights ship)")
+        raise UsageError(
+            f"nothing to fetch by the name {name!r}; one of: blazepose (the lifters' weights ship)"
+        )
     with say.stage("fetch blazepose", None, "bytes") as advance:
         fetch.blazepose_files(progress=lambda done, total: advance(done))
     say.say(f"blazepose is in {fetch.cache_dir()}")
