@@ -40,11 +40,12 @@ REFINE_MIN_CONFIDENCE = 0.5
 class Landmarks:
     """What the landmark network says about one crop.
 
-    xy: (39, 2) image pixels. visibility: (39,) in [0, 1]. world: (33, 3) metres, hip-centred, x right,
-    y down, z forward. logits: (33, 64, 64) heatmaps, [row, column]. heatmap_to_image: (2, 3) affine from
-    heatmap cell (column, row) to image pixel.
+    presence: probability that somebody is in the crop. xy: (39, 2) image pixels. visibility: (39,) in [0, 1].
+    world: (33, 3) metres, hip-centred, x right, y down, z forward. logits: (33, 64, 64) heatmaps, [row, column].
+    heatmap_to_image: (2, 3) affine from heatmap cell (column, row) to image pixel.
     """
 
+    presence: float
     xy: Floats
     visibility: Floats
     world: Floats
@@ -90,7 +91,8 @@ class LandmarkNetwork:
         crop = cut_out(image, roi, LANDMARK_SIZE, cv2.BORDER_REPLICATE)
         self._network.set_tensor(self._input, crop[None].astype(np.float32) * (1 / 255))
         self._network.invoke()
-        if self._output("Identity_1").item() <= self._min_presence:
+        presence = self._output("Identity_1").item()
+        if presence <= self._min_presence:
             return None
         values = self._output("Identity").reshape(NUM_LANDMARKS, 5)  # x, y, z, visibility, presence
         heatmaps = self._output("Identity_3")[0]  # (64, 64, 39)
@@ -99,6 +101,7 @@ class LandmarkNetwork:
         world = self._output("Identity_4").reshape(NUM_LANDMARKS, 3)[:NUM_NAMED].copy()
         world[:, :2] = world[:, :2] @ Roi(0, 0, 1, roi.rotation).to_image(1)[:, :2].T
         return Landmarks(
+            presence=presence,
             xy=apply_affine(affine, cells).astype(np.float32),
             visibility=sigmoid(values[:, 3]),
             world=world.astype(np.float32),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -73,10 +74,15 @@ def test_detection_runs_only_while_nobody_is_tracked(
     assert (seen.scores[8:12] == 0).all() and np.isfinite(seen.xy[12:]).all()
 
 
-def test_nobody_in_a_black_clip(blazepose: BlazePose, shared_data: Path) -> None:
-    source = open_media(shared_data / "videos" / "robust" / "black_3s.mp4")
-    seen = blazepose.detect(source, (source.info.width, source.info.height))
-    assert len(seen) > 0 and not seen.found.any()
+@pytest.mark.parametrize(
+    ("clip", "first", "last"),
+    [("robust/black_3s.mp4", 0, 20), ("intel_car_noperson/video.mp4", 190, 215)],
+    ids=["black", "cars, among them one that the released thresholds take for a person"],
+)
+def test_nobody(blazepose: BlazePose, shared_data: Path, clip: str, first: int, last: int) -> None:
+    source = open_media(shared_data / "videos" / clip)
+    seen = blazepose.detect(islice(iter(source), first, last), (source.info.width, source.info.height))
+    assert len(seen) == last - first and not seen.found.any()
 
 
 def test_no_frames_at_all(blazepose: BlazePose) -> None:
