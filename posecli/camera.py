@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import block_diag, coo_array, csc_array, kron
-from scipy.sparse import eye_array as sparse_eye
-from scipy.sparse.linalg import spsolve
+from scipy.linalg import solve_banded
+from scipy.sparse import coo_array, csc_array
 
 from posecli.errors import UsageError
 
@@ -84,24 +83,39 @@ def root_path(
     weight = np.where(np.isfinite(flat).all(-1) & np.isfinite(pose).all(-1), weights, 0.0).astype(np.float64)
     flat, pose = np.nan_to_num(flat), np.nan_to_num(pose)
 
-    # Unknown r: (P_xy + r_xy) - flat (P_z + r_z) = 0 for every joint and axis.
-    rows = np.zeros((*flat.shape, 3))  # (T, J, 2, 3)
-    rows[..., 0, 0] = rows[..., 1, 1] = 1.0
-    rows[..., 2] = -flat
+    # Unknown r: (P_xy + r_xy) - flat (P_z + r_z) = 0 for every joint and axis, that is A r = rhs with the
+    # rows of A (1, 0, -x) and (0, 1, -y).
     rhs = flat * pose[..., 2:] - pose[..., :2]  # (T, J, 2)
-
     bend = _second_difference(np.asarray(timestamps_s, dtype=np.float64))
-    penalty = smoothness * kron(bend.T @ bend, sparse_eye(3), format="csc")
+    penalty = smoothness * (bend.T @ bend)
     depth = np.full(frames, _first_depth(flat, pose, weight))
     path = np.zeros((frames, 3))
     for _ in range(3):
         scaled = weight / np.maximum(pose[..., 2] + depth[:, None], 0.1) ** 2  # (T, J)
-        normal = np.einsum("tj,tjai,tjak->tik", scaled, rows, rows) + 1e-9 * np.eye(3)
-        gradient = np.einsum("tj,tjai,tja->ti", scaled, rows, rhs)
-        system = csc_array(block_diag(list(normal), format="csc") + penalty)
-        path = spsolve(system, gradient.ravel()).reshape(frames, 3)
+        normal = np.zeros((frames, 3, 3))
+        normal[:, [0, 1], [0, 1]] = scaled.sum(1)[:, None]
+        normal[:, :2, 2] = normal[:, 2, :2] = -np.einsum("tj,tja->ta", scaled, flat)
+        normal[:, 2, 2] = np.einsum("tj,tja,tja->t", scaled, flat, flat)
+        gradient = np.einsum("tj,tja->ta", scaled, rhs)
+        gradient = np.column_stack([gradient, -np.einsum("tj,tja,tja->t", scaled, flat, rhs)])
+        bands = _bands(normal + 1e-9 * np.eye(3), penalty)
+        path = solve_banded((6, 6), bands, gradient.ravel()).reshape(frames, 3)
         depth = np.maximum(path[:, 2], 0.3)
     return path
+
+
+def _bands(blocks: Array, penalty: csc_array) -> Array:
+    """The matrix with `blocks` (T, 3, 3) on its diagonal plus `penalty` (T, T; two frames' reach) for each axis,
+    as LAPACK stores bands (13, 3T): entry (i, j) is in row 6 + i - j of column j."""
+    bands = np.zeros((13, len(blocks), 3))
+    for row in range(3):
+        for column in range(3):
+            bands[6 + row - column, :, column] = blocks[:, row, column]
+    bands[6] += penalty.diagonal()[:, None]
+    for apart in range(1, min(3, len(blocks))):
+        bands[6 + 3 * apart, :-apart] += penalty.diagonal(-apart)[:, None]
+        bands[6 - 3 * apart, apart:] += penalty.diagonal(apart)[:, None]
+    return bands.reshape(13, -1)
 
 
 def _first_depth(flat: Array, pose: Array, weight: Array) -> float:
