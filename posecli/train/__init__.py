@@ -17,6 +17,7 @@ from posecli.errors import UsageError
 from posecli.files import atomic_write
 from posecli.methods import METHODS
 from posecli.train.card import write_card
+from posecli.train.curve import plot_curve
 from posecli.train.loop import Progress, TrainConfig, train
 from posecli.weights import store
 from posecli.weights.format import save_weights
@@ -60,7 +61,7 @@ def make_weights(
     save_weights(weights, method, model, metadata, half=True)
     card = weights.with_suffix(".md")
     write_card(card, weights, method, metadata)
+    plot_curve(folder / "log.csv", folder / "curve.png")
     with atomic_write(folder / "config.json") as temporary:
         temporary.write_text(json.dumps(asdict(config), indent=1), encoding="utf-8")
     return weights, card
-
