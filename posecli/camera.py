@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve_banded
-from scipy.sparse import coo_array, csc_array
+from scipy.linalg import solveh_banded
 
 from posecli.errors import UsageError
 
@@ -54,7 +53,7 @@ class Pinhole:
         return np.concatenate([flat, np.ones_like(flat[..., :1])], axis=-1)
 
     def project(self, points: NDArray[np.floating]) -> Array:
-        """Points (..., 3) in the camera frame, any unit → pixels (..., 2)."""
+        """Points (..., 3) before the camera (z > 0), in its frame, any unit → pixels (..., 2)."""
         points = np.asarray(points, dtype=np.float64)
         return points[..., :2] / points[..., 2:] * self.focal + self.centre
 
@@ -78,62 +77,65 @@ def root_path(
     Returns (T, 3) metres, camera frame. The depth is only as true as the focal length and the scale.
     """
     pose = np.asarray(joints, dtype=np.float64)
-    frames = len(pose)
     flat = camera.rays(keypoints)[..., :2]  # (T, J, 2): x/z, y/z
     weight = np.where(np.isfinite(flat).all(-1) & np.isfinite(pose).all(-1), weights, 0.0).astype(np.float64)
     flat, pose = np.nan_to_num(flat), np.nan_to_num(pose)
-
-    # Unknown r: (P_xy + r_xy) - flat (P_z + r_z) = 0 for every joint and axis, that is A r = rhs with the
-    # rows of A (1, 0, -x) and (0, 1, -y).
-    rhs = flat * pose[..., 2:] - pose[..., :2]  # (T, J, 2)
-    bend = _second_difference(np.asarray(timestamps_s, dtype=np.float64))
-    penalty = smoothness * (bend.T @ bend)
-    depth = np.full(frames, _first_depth(flat, pose, weight))
-    path = np.zeros((frames, 3))
+    bending = smoothness * _bending(np.asarray(timestamps_s, dtype=np.float64))
+    depth = np.full(len(pose), _first_depth(flat, pose, weight))
+    path = np.zeros((len(pose), 3))
     for _ in range(3):
-        scaled = weight / np.maximum(pose[..., 2] + depth[:, None], 0.1) ** 2  # (T, J)
-        normal = np.zeros((frames, 3, 3))
-        normal[:, [0, 1], [0, 1]] = scaled.sum(1)[:, None]
-        normal[:, :2, 2] = normal[:, 2, :2] = -np.einsum("tj,tja->ta", scaled, flat)
-        normal[:, 2, 2] = np.einsum("tj,tja,tja->t", scaled, flat, flat)
-        gradient = np.einsum("tj,tja->ta", scaled, rhs)
-        gradient = np.column_stack([gradient, -np.einsum("tj,tja,tja->t", scaled, flat, rhs)])
-        bands = _bands(normal + 1e-9 * np.eye(3), penalty)
-        path = solve_banded((6, 6), bands, gradient.ravel()).reshape(frames, 3)
+        path = _solve(flat, pose, weight / np.maximum(pose[..., 2] + depth[:, None], 0.1) ** 2, bending)
         depth = np.maximum(path[:, 2], 0.3)
     return path
 
 
-def _bands(blocks: Array, penalty: csc_array) -> Array:
-    """The matrix with `blocks` (T, 3, 3) on its diagonal plus `penalty` (T, T; two frames' reach) for each axis,
-    as LAPACK stores bands (13, 3T): entry (i, j) is in row 6 + i - j of column j."""
-    bands = np.zeros((13, len(blocks), 3))
-    for row in range(3):
-        for column in range(3):
-            bands[6 + row - column, :, column] = blocks[:, row, column]
-    bands[6] += penalty.diagonal()[:, None]
-    for apart in range(1, min(3, len(blocks))):
-        bands[6 + 3 * apart, :-apart] += penalty.diagonal(-apart)[:, None]
-        bands[6 - 3 * apart, apart:] += penalty.diagonal(apart)[:, None]
-    return bands.reshape(13, -1)
+def _solve(flat: Array, pose: Array, weight: Array, bending: Array) -> Array:
+    """Root positions r (T, 3) that minimise Σ w |P_xy + r_xy - f (P_z + r_z)|² + the path's bending.
+
+    flat: f (T, J, 2). pose: P (T, J, 3). weight: w (T, J). bending: see `_bending`. The normal equations couple
+    a frame with the next two only: a band of six beside the diagonal, solved in time and memory linear in T.
+    """
+    u, v = flat[..., 0], flat[..., 1]
+    miss_u = weight * (u * pose[..., 2] - pose[..., 0])
+    miss_v = weight * (v * pose[..., 2] - pose[..., 1])
+    total, total_u, total_v = weight.sum(1), (weight * u).sum(1), (weight * v).sum(1)
+    spread = (weight * (u**2 + v**2)).sum(1)
+    # Lower band: entry [k, t, i] couples unknown 3t + i with the one k places later.
+    band = np.zeros((7, len(pose), 3))
+    band[0] = np.stack([total, total, spread], axis=1)
+    band[1, :, 1] = -total_v
+    band[2, :, 0] = -total_u
+    band[0::3] += bending[..., None]
+    # Frames that nothing holds must not leave the system without a solution, nor rounding without a root.
+    band[0] += 1e-9 * total.mean() + 1e-13 * band[0].max() + 1e-15
+    right = np.stack([miss_u.sum(1), miss_v.sum(1), -(u * miss_u + v * miss_v).sum(1)], axis=1)
+    return solveh_banded(band.reshape(7, -1), right.ravel(), lower=True).reshape(-1, 3)
 
 
 def _first_depth(flat: Array, pose: Array, weight: Array) -> float:
-    """Depth at which the spread of the pose matches its spread in the image, over all frames."""
-    w = weight[..., None] / max(weight.sum(), 1e-9)
-    seen = np.sqrt((w * (flat - (w * flat).sum((0, 1))) ** 2).sum())
-    real = np.sqrt((w * (pose[..., :2] - (w * pose[..., :2]).sum((0, 1))) ** 2).sum())
-    return float(np.clip(real / max(seen, 1e-6), 0.5, 100.0))
+    """Depth at which the spread of the pose about its middle matches its spread in the image, over all frames."""
+    w = weight[..., None]
+    share = w / np.maximum(w.sum(1, keepdims=True), 1e-12)
+    seen, real = (
+        (w * (points - (share * points).sum(1, keepdims=True)) ** 2).sum() for points in (flat, pose[..., :2])
+    )
+    return float(np.clip(np.sqrt(real / max(seen, 1e-12 * weight.sum() + 1e-300)), 0.5, 100.0))
 
 
-def _second_difference(times: Array) -> csc_array:
-    """Matrix (T-2, T) giving the second derivative at uneven times, scaled so that its squares integrate."""
-    count = len(times)
-    if count < 3:
-        return csc_array((0, count))
-    before, after = np.diff(times)[:-1], np.diff(times)[1:]
-    span = (before + after) / 2
-    row = np.arange(count - 2)
-    values = np.concatenate([1 / before, -(1 / before + 1 / after), 1 / after]) / np.tile(np.sqrt(span), 3)
-    columns = np.concatenate([row, row + 1, row + 2])
-    return csc_array(coo_array((values, (np.tile(row, 3), columns)), shape=(count - 2, count)))
+def _bending(times: Array) -> Array:
+    """Matrix of the quadratic form ∫|r̈|² for r at uneven times: its diagonal and the two below, (3, T)."""
+    bands = np.zeros((3, len(times)))
+    if len(times) < 3:
+        return bands
+    steps = np.maximum(np.diff(times), 1e-3)  # nearer frames would outweigh all others
+    before, after = steps[:-1], steps[1:]
+    # Second difference of three neighbours, scaled so that its squares integrate.
+    span = np.sqrt((before + after) / 2)
+    a, b, c = 1 / before / span, -(1 / before + 1 / after) / span, 1 / after / span
+    bands[0, :-2] += a**2
+    bands[0, 1:-1] += b**2
+    bands[0, 2:] += c**2
+    bands[1, :-2] += a * b
+    bands[1, 1:-1] += b * c
+    bands[2, :-2] = a * c
+    return bands

@@ -15,21 +15,26 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.interpolate import make_interp_spline
+from torch import nn
 
+from posecli import resample
 from posecli.camera import DEFAULT_FOV_DEG, Pinhole, root_path
 from posecli.detect.keypoints import Keypoints2D
-from posecli.errors import NobodyError, UsageError
+from posecli.errors import InputError, NobodyError, UsageError
 from posecli.facing import face_windows
 from posecli.methods.base import Lifter
-from posecli.motion import Motion
-from posecli.skeleton import H36M17, LIMBS
+from posecli.motion import Motion, stretches
+from posecli.skeleton import H36M17, H36M_RULES, LIMBS
 
 Array = NDArray[np.float64]
 
-_HEIGHT_BONES = ((5, 6), (4, 5), (0, 7), (7, 8), (8, 9), (9, 10))
-_ANKLE_AND_CROWN_M = 0.16
-"""What the chain ankle → head of Human3.6M-17 lacks to a standing height: ankle to floor, head joint to crown."""
+_HEIGHT_BONES = (((5, 6), (2, 3)), ((4, 5), (1, 2)), ((0, 7),), ((7, 8),), ((8, 9),), ((9, 10),))
+_BEYOND_THE_CHAIN = 1.10
+"""Standing height over the length of the chain ankle → head of Human3.6M-17, which lacks what lies between
+ankle and floor and between head joint and crown: about 0.16 m where the chain measures 1.59 m (CMU's adults)."""
+
+_LONGEST_STEP_S = 0.5
+"""Frames further apart than this (and than `max_gap_s`) are lifted apart: what happened between is unknown."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +43,12 @@ class LiftConfig:
 
     hypotheses, steps: H and W of the sampler. seed: of all noise.
     overlap: share of a window that its neighbour also sees, [0, 1).
-    max_gap_s: absences up to this long are bridged, longer ones split the motion.
+    max_gap_s: absences up to this long (from sighting to sighting) are bridged, longer ones split the motion.
     fov_deg: field of view along the image's longer side.
     height_m: the person's standing height, where known; else the size comes from the training data.
-    keep_hypotheses: put all of them in the result. batch: windows per network call.
+    keep_hypotheses: put all of them in the result.
+    batch: windows times hypotheses per network call; at least one window. A sampler draws its noise call by
+        call, so a seed gives the same result for the same batch only.
     """
 
     hypotheses: int = 1
@@ -55,10 +62,16 @@ class LiftConfig:
     batch: int = 8
 
     def __post_init__(self) -> None:
-        if self.hypotheses < 1 or self.steps < 1:
-            raise UsageError("hypotheses and steps must be at least 1")
+        if min(self.hypotheses, self.steps, self.batch) < 1:
+            raise UsageError("hypotheses, steps and batch must be at least 1")
+        if not 0 <= self.seed < 2**63:
+            raise UsageError(f"a seed must be a whole number from 0 to 2^63 - 1, not {self.seed}")
         if not 0.0 <= self.overlap < 1.0:
             raise UsageError(f"overlap must lie in [0, 1), not {self.overlap:g}")
+        if not 0.0 <= self.max_gap_s <= 60.0:
+            raise UsageError(f"a gap to bridge must lie between 0 and 60 seconds, not {self.max_gap_s:g}")
+        if not 1.0 < self.fov_deg < 170.0:
+            raise UsageError(f"a field of view must lie between 1 and 170 degrees, not {self.fov_deg:g}")
         if self.height_m is not None and not 0.3 < self.height_m < 2.6:
             raise UsageError(f"a height of {self.height_m:g} m is not a person's (give metres, e.g. 1.75)")
 
@@ -75,56 +88,56 @@ def lift_keypoints(
 ) -> Motion:
     """Lift one person's keypoints to 3D.
 
-    keypoints: any skeleton with a rule in `posecli.skeleton.H36M_RULES`.
+    keypoints: any skeleton with a rule in `posecli.skeleton.H36M_RULES`. A frame counts as one with nobody
+        where a joint that a rule needs is not finite.
+    lifter: of Human3.6M-17. A torch module gets its input on the device of its weights.
     rate: Hz, the rate of the lifter's windows.
     error_std: (17, 3) metres, the lifter's error on validation data along the axes of the turned camera; it is
-        the spread of a result with one hypothesis, and added to the spread of several.
+        the spread of a result with one hypothesis, and added to the spread of several. Without it, one
+        hypothesis has a spread of zero, which then says nothing.
     progress: called with (windows done, windows in all).
-    Raises NobodyError where no frame holds a person.
+    Returns a Motion whose `joints_3d_std` are the square roots of the diagonal of the error's covariance in the
+        camera frame; the turn makes the axes' errors correlated, and those off-diagonal entries are dropped.
+    Raises NobodyError where no frame holds a person, UsageError or InputError where keypoints, weights or their
+        metadata cannot be used.
     """
     config = config or LiftConfig()
+    prior = _checked(keypoints, lifter, rate, error_std)
     body = keypoints.to_h36m17()
     camera = Pinhole.from_fov(body.image_size, config.fov_deg)
     times = body.timestamps_s
-    valid, bridged = _bridge(body.found, times, config.max_gap_s)
+    found = body.found & np.isfinite(body.xy).all(axis=(1, 2))
+    valid, bridged = _bridge(found, times, config.max_gap_s)
     if not valid.any():
         raise NobodyError("no person was found in any frame; nothing to lift")
 
     frames, joints = len(body), H36M17.num_joints
-    shape = (config.hypotheses, frames, joints, 3)
-    poses = np.full(shape, np.nan, dtype=np.float32)
+    poses = np.full((config.hypotheses, frames, joints, 3), np.nan, dtype=np.float32)
     std = np.full((frames, joints, 3), np.nan, dtype=np.float32)
-    roots = np.full((frames, 3), np.nan, dtype=np.float32)
-    prior = np.zeros((joints, 3)) if error_std is None else np.asarray(error_std, dtype=np.float64)
     flat = camera.rays(body.xy)[..., :2]
 
-    segments = [_segment(run, times, body.found, rate) for run in _runs(valid)]
+    segments = _segments(valid, found, times, rate, max(config.max_gap_s, _LONGEST_STEP_S))
     plans = [window_starts(len(s.grid), lifter.window, config.overlap) for s in segments]
     total, done = sum(len(p) for p in plans), 0
     generator = torch.Generator().manual_seed(config.seed)
     for segment, starts in zip(segments, plans, strict=True):
-        grid_flat = resample_points(segment.seen_times, flat[segment.seen], segment.grid)
+        on_grid = resample.to_grid(times[segment.seen], flat[segment.seen], segment.grid)
 
         def step(count: int, base: int = done) -> None:
             if progress is not None:
                 progress(base + count, total)
 
-        lifted, spread = _lift_grid(grid_flat, starts, lifter, config, prior, generator, step)
+        lifted, spread = _lift_grid(on_grid, starts, lifter, config, prior, generator, step)
         done += len(starts)
         rows = segment.rows
-        poses[:, rows] = _at_times(segment.grid, lifted, times[rows])
-        std[rows] = _linear(segment.grid, spread, times[rows])
+        poses[:, rows] = resample.spline(segment.grid, lifted, times[rows]).swapaxes(0, 1)
+        std[rows] = resample.linear(segment.grid, spread, times[rows])
 
     source = "prior"
     if config.height_m is not None:
-        factor = config.height_m / standing_height(np.nanmean(poses, axis=0)[valid])
-        poses, std, source = poses * np.float32(factor), std * np.float32(factor), "height"
+        factor = np.float32(config.height_m / standing_height(poses.mean(axis=0)[valid]))
+        poses, std, source = poses * factor, std * factor, "height"
     mean = poses.mean(axis=0)
-    weights = np.where(body.found[:, None], np.nan_to_num(body.scores), 0.0)
-    weights[:, [j for j in range(joints) if j not in LIMBS]] *= 0.2  # built joints are less exact in 2D
-    for segment in segments:
-        rows = segment.rows
-        roots[rows] = root_path(mean[rows], body.xy[rows], weights[rows] + 1e-6, times[rows], camera)
     return Motion(
         timestamps_s=times,
         joints_3d=mean,
@@ -134,7 +147,7 @@ def lift_keypoints(
         keypoints_2d=body.xy,
         scores_2d=body.scores,
         image_size=body.image_size,
-        root_path=roots,
+        root_path=_roots(mean, body, found, segments, camera),
         hypotheses=poses if config.keep_hypotheses else None,
         scale_source=source,
         settings=dict(settings or {}),
@@ -142,11 +155,48 @@ def lift_keypoints(
 
 
 def standing_height(poses: NDArray[np.floating]) -> float:
-    """Height (metres) of a person standing straight with the median bone lengths of `poses` (T, 17, 3)."""
-    chain = sum(
-        float(np.median(np.linalg.norm(poses[:, a] - poses[:, b], axis=-1))) for a, b in _HEIGHT_BONES
-    )
-    return chain + _ANKLE_AND_CROWN_M
+    """Height of a person standing straight with the median bone lengths of `poses` (T, 17, 3), in their unit."""
+    bones = [
+        np.mean([np.median(np.linalg.norm(poses[:, a] - poses[:, b], axis=-1)) for a, b in sides])
+        for sides in _HEIGHT_BONES
+    ]
+    return float(np.sum(bones)) * _BEYOND_THE_CHAIN
+
+
+def _checked(
+    keypoints: Keypoints2D, lifter: Lifter, rate: float, error_std: NDArray[np.floating] | None
+) -> Array:
+    """The prior's spread (17, 3); refuses what would end in nonsense: files from outside say all of these."""
+    if keypoints.skeleton.name not in H36M_RULES:
+        raise UsageError(
+            f"keypoints of {keypoints.skeleton.name} cannot be lifted; one of: {', '.join(H36M_RULES)}"
+        )
+    if lifter.skeleton != H36M17:
+        raise UsageError(
+            f"these weights lift {lifter.skeleton.name}; video needs weights for {H36M17.name} (use --weights)"
+        )
+    if not 1.0 <= rate <= 1000.0:
+        raise InputError(f"the weights say they work at {rate:g} frames/s; their header is damaged")
+    prior = np.zeros((H36M17.num_joints, 3)) if error_std is None else np.asarray(error_std, dtype=np.float64)
+    if prior.shape != (H36M17.num_joints, 3) or not (np.isfinite(prior).all() and (prior >= 0).all()):
+        raise InputError("the weights' figures of their own error make no sense; their header is damaged")
+    return prior
+
+
+def _roots(
+    mean: NDArray[np.float32],
+    body: Keypoints2D,
+    found: NDArray[np.bool_],
+    segments: list[_Segment],
+    camera: Pinhole,
+) -> NDArray[np.float32]:
+    """Path of the root (T, 3), each stretch by itself."""
+    weights = np.where(found[:, None], np.nan_to_num(body.scores) + 1e-6, 0.0)
+    weights[:, [j for j in range(H36M17.num_joints) if j not in LIMBS]] *= 0.2  # built joints are less exact
+    roots = np.full((len(body), 3), np.nan, dtype=np.float32)
+    for rows in (segment.rows for segment in segments):
+        roots[rows] = root_path(mean[rows], body.xy[rows], weights[rows], body.timestamps_s[rows], camera)
+    return roots
 
 
 # Gaps and segments -------------------------------------------------------------------------------------
@@ -164,70 +214,29 @@ def _bridge(
     return valid, valid & ~found
 
 
-def _runs(valid: NDArray[np.bool_]) -> list[slice]:
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], valid, [False]]).astype(np.int8)))
-    return [slice(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
-
-
 @dataclass(frozen=True)
 class _Segment:
     """A stretch of frames without a long absence, and the uniform times at which it is lifted."""
 
     rows: slice
     seen: NDArray[np.int64]  # frames of the stretch in which the person was found
-    seen_times: Array
     grid: Array
 
 
-def _segment(rows: slice, times: Array, found: NDArray[np.bool_], rate: float) -> _Segment:
-    seen = np.arange(rows.start, rows.stop)[found[rows]]
-    first, last = times[rows.start], times[rows.stop - 1]
-    count = int(np.ceil((last - first) * rate - 1e-6)) + 1
-    return _Segment(rows, seen, times[seen], first + np.arange(count) / rate)
-
-
-def resample_points(times: Array, points: Array, grid: Array) -> Array:
-    """Points (T, ...) at `times` → at the uniform times `grid`.
-
-    Each grid time takes the mean of the samples under a tent as wide as the coarser of the two spacings: plain
-    linear interpolation where the source is slower, an average that keeps no aliases where it is faster.
-    """
-    if len(times) == 1:
-        return np.repeat(points, len(grid), axis=0)
-    spacing = grid[1] - grid[0] if len(grid) > 1 else np.inf
-    straight = _linear(times, points, grid)
-    if not np.isfinite(spacing):
-        return straight
-    first = np.searchsorted(times, grid - spacing, side="right")
-    last = np.searchsorted(times, grid + spacing, side="left")
-    out = straight.copy()
-    for row in np.flatnonzero(
-        last - first >= 3
-    ):  # at least three samples under the tent: the source is faster
-        inside = slice(first[row], last[row])
-        tent = 1 - np.abs(times[inside] - grid[row]) / spacing
-        out[row] = np.tensordot(tent / tent.sum(), points[inside], axes=1)
-    return out
-
-
-def _linear(times: Array, points: NDArray[np.floating], at: Array) -> Array:
-    """Straight lines through points (T, ...) at `times`, held beyond the ends."""
-    if len(times) == 1:
-        return np.repeat(np.asarray(points, dtype=np.float64), len(at), axis=0)
-    after = np.clip(np.searchsorted(times, at, side="right"), 1, len(times) - 1)
-    part = np.clip((at - times[after - 1]) / (times[after] - times[after - 1]), 0, 1)
-    part = part.reshape(-1, *[1] * (points.ndim - 1))
-    return points[after - 1] * (1 - part) + points[after] * part
-
-
-def _at_times(grid: Array, poses: Array, times: Array) -> Array:
-    """Poses (H, G, J, 3) on the uniform grid → (H, T, J, 3) at the source's times, by cubic splines."""
-    order = min(3, len(grid) - 1)
-    if order < 1:
-        return np.repeat(poses, len(times), axis=1)
-    if order == 2:
-        order = 1
-    return make_interp_spline(grid, poses, k=order, axis=1)(np.clip(times, grid[0], grid[-1]))
+def _segments(
+    valid: NDArray[np.bool_], found: NDArray[np.bool_], times: Array, rate: float, longest: float
+) -> list[_Segment]:
+    """Stretches of valid frames, cut also where the source itself jumps by more than `longest` seconds (which
+    bounds the grid, whatever times a damaged file claims)."""
+    jumps = np.flatnonzero(np.diff(times) > longest) + 1
+    segments = []
+    for run in stretches(valid):
+        cuts = [run.start, *(int(j) for j in jumps if run.start < j < run.stop), run.stop]
+        for start, stop in itertools.pairwise(cuts):
+            seen = np.arange(start, stop)[found[start:stop]]
+            grid = resample.uniform_times(times[start], times[stop - 1], rate)
+            segments.append(_Segment(slice(start, stop), seen, grid))
+    return segments
 
 
 # Windows -----------------------------------------------------------------------------------------------
@@ -253,37 +262,43 @@ def _lift_grid(
 ) -> tuple[Array, Array]:
     """Lift rays (G, 17, 2) on the uniform grid.
 
-    Returns hypotheses (H, G, 17, 3) and their spread (G, 17, 3), metres, in the real camera's frame.
+    Returns hypotheses (G, H, 17, 3) and their spread (G, 17, 3), metres, in the real camera's frame.
     """
-    window, frames = lifter.window, len(flat)
-    padding = max(0, window - frames)
+    window, frames, joints = lifter.window, len(flat), flat.shape[1]
     # A clip shorter than the window is played forth and back until it is long enough.
-    padded = np.pad(flat, ((0, padding), (0, 0), (0, 0)), mode="symmetric")
+    padded = np.pad(flat, ((0, max(0, window - frames)), (0, 0), (0, 0)), mode="symmetric")
     # Half-sample offset: no weight is ever zero, so the first and last frames of a clip count as well.
-    fade = np.sin(np.pi * (np.arange(window) + 0.5) / window) ** 2
-    joints = flat.shape[1]
-    total = np.zeros((config.hypotheses, len(padded), joints, 3))
+    fade = np.sin(np.pi * (np.arange(window) + 0.5) / window)[:, None, None] ** 2
+    total = np.zeros((len(padded), config.hypotheses, joints, 3))
     variance = np.zeros((len(padded), joints, 3))
-    weight = np.zeros(len(padded))
-    for first in range(0, len(starts), config.batch):
-        chosen = starts[first : first + config.batch]
-        stack = np.stack([padded[s : s + window] for s in chosen])
-        faced = face_windows(torch.from_numpy(stack).float())
+    weight = np.zeros((len(padded), 1, 1))
+    device = _device(lifter)
+    per_call = max(1, config.batch // config.hypotheses)
+    for first in range(0, len(starts), per_call):
+        chosen = starts[first : first + per_call]
+        faced = face_windows(torch.from_numpy(np.stack([padded[s : s + window] for s in chosen])).float())
         with torch.inference_mode():
             answer = lifter.lift_windows(
-                faced.x2d, hypotheses=config.hypotheses, steps=config.steps, generator=generator
+                faced.x2d.to(device), hypotheses=config.hypotheses, steps=config.steps, generator=generator
             )
-        camera = faced.to_camera(answer.float().cpu()).numpy()
+        camera = faced.to_camera(answer.float().cpu()).numpy()  # (b, H, window, 17, 3)
+        if not np.isfinite(camera).all():
+            raise InputError("the network's answer is not finite: its weights are damaged; fetch them again")
         turn = faced.rotation.numpy().astype(np.float64)
-        # The validation error is given along the turned camera's axes: rotate its covariance's diagonal.
+        # Diagonal of R diag(prior²) Rᵀ: the validation error is given along the turned camera's axes.
         turned_prior = np.einsum("bij,kj->bki", turn**2, prior**2)
         for row, start in enumerate(chosen):
             at = slice(start, start + window)
-            total[:, at] += camera[row] * fade[:, None, None]
             spread = camera[row].var(axis=0, ddof=1) if config.hypotheses > 1 else 0.0
-            variance[at] += (spread + turned_prior[row]) * fade[:, None, None]
+            total[at] += camera[row].swapaxes(0, 1) * fade[..., None]
+            variance[at] += (spread + turned_prior[row]) * fade
             weight[at] += fade
         progress(first + len(chosen))
-    total /= weight[:, None, None]
-    variance /= weight[:, None, None]
-    return total[:, :frames], np.sqrt(variance[:frames])
+    return (total / weight[..., None])[:frames], np.sqrt(variance / weight)[:frames]
+
+
+def _device(lifter: Lifter) -> torch.device:
+    """Where the lifter's weights lie; one without weights works on the CPU."""
+    parameters = lifter.parameters() if isinstance(lifter, nn.Module) else iter(())
+    first = next(parameters, None)
+    return torch.device("cpu") if first is None else first.device

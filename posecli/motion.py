@@ -57,7 +57,7 @@ class Motion:
         if self.root_path is not None:
             shapes["root_path"] = (t, 3)
         if self.hypotheses is not None:
-            shapes["hypotheses"] = (len(self.hypotheses), t, j, 3)
+            shapes["hypotheses"] = (*self.hypotheses.shape[:1], t, j, 3)
         for name, shape in shapes.items():
             if getattr(self, name).shape != shape:
                 raise ValueError(f"{name} must have shape {shape}, got {getattr(self, name).shape}")
@@ -67,5 +67,10 @@ class Motion:
 
     def segments(self) -> list[slice]:
         """Stretches of frames without a gap, in order: a long absence splits a motion into several."""
-        edges = np.flatnonzero(np.diff(np.concatenate([[False], self.valid, [False]]).astype(np.int8)))
-        return [slice(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
+        return stretches(self.valid)
+
+
+def stretches(mask: NDArray[np.bool_]) -> list[slice]:
+    """The runs of true entries of a mask (T,), in order."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
+    return [slice(int(a), int(b)) for a, b in edges.reshape(-1, 2)]

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 class Skeleton:
     """A named joint set. `parents[j]` is the index of joint j's parent, -1 for the root.
 
-    `left[k]` and `right[k]` are the k-th symmetric pair.
+    `left[k]` and `right[k]` are the k-th symmetric pair. Raises ValueError where these do not make one tree with
+    each joint in one pair at most.
     """
 
     name: str
@@ -31,6 +32,18 @@ class Skeleton:
             raise ValueError(f"{self.name}: {len(self.joint_names)} names but {len(self.parents)} parents")
         if len(self.left) != len(self.right):
             raise ValueError(f"{self.name}: left and right joints must come in pairs")
+        count, paired = len(self.parents), (*self.left, *self.right)
+        if len(set(paired)) != len(paired) or not set(paired) <= set(range(count)):
+            raise ValueError(f"{self.name}: a joint in two pairs, or a pair of joints there are not")
+        reached = {j for j, parent in enumerate(self.parents) if parent == -1}
+        if len(reached) != 1:
+            raise ValueError(f"{self.name}: one joint must be the root, not {len(reached)}")
+        while grown := {j for j, p in enumerate(self.parents) if p in reached} - reached:
+            reached |= grown
+        if len(reached) != count:
+            raise ValueError(
+                f"{self.name}: joints {sorted(set(range(count)) - reached)} do not hang on the root"
+            )
 
     @property
     def num_joints(self) -> int:
@@ -55,6 +68,7 @@ class Skeleton:
         return tuple(order)
 
     def index(self, name: str) -> int:
+        """Raises ValueError for a joint there is not."""
         return self.joint_names.index(name)
 
 
@@ -159,8 +173,16 @@ def h36m_weights(source: Skeleton) -> NDArray[np.float64]:
 
 
 def to_h36m17(points: NDArray[np.floating], source: Skeleton) -> NDArray[np.floating]:
-    """Points (..., J, C) on `source` → (..., 17, C) on Human3.6M-17, same units and dtype."""
-    return np.einsum("ij,...jc->...ic", h36m_weights(source).astype(points.dtype), points)
+    """Points (..., J, C) on `source` → (..., 17, C) on Human3.6M-17, same units and dtype.
+
+    NaN spreads only to the joints that are built from it.
+    """
+    weights = h36m_weights(source).astype(points.dtype)
+    used = [np.flatnonzero(row) for row in weights]
+    return np.stack(
+        [np.einsum("j,...jc->...c", row[u], points[..., u, :]) for row, u in zip(weights, used, strict=True)],
+        axis=-2,
+    )
 
 
 def scores_to_h36m17(scores: NDArray[np.floating], source: Skeleton) -> NDArray[np.floating]:

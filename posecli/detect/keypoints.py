@@ -36,9 +36,14 @@ class Keypoints2D:
 
     def __post_init__(self) -> None:
         t, j = len(self.timestamps_s), self.skeleton.num_joints
-        for name, shape in (("xy", (t, j, 2)), ("scores", (t, j)), ("found", (t,))):
+        shapes: dict[str, tuple[int, ...]] = {"xy": (t, j, 2), "scores": (t, j), "found": (t,)}
+        if self.world is not None:
+            shapes["world"] = (t, j, 3)
+        for name, shape in shapes.items():
             if getattr(self, name).shape != shape:
                 raise ValueError(f"{name} must have shape {shape}, got {getattr(self, name).shape}")
+        if not np.isfinite(self.timestamps_s).all():
+            raise ValueError("timestamps_s must be finite")
         if t > 1 and not np.all(np.diff(self.timestamps_s) > 0):
             raise ValueError("timestamps_s must increase from frame to frame")
 
@@ -47,7 +52,7 @@ class Keypoints2D:
 
     def to_h36m17(self) -> Keypoints2D:
         """The same person on Human3.6M-17, by the table in `posecli.skeleton`."""
-        if self.skeleton is H36M17:
+        if self.skeleton == H36M17:
             return self
         return replace(
             self,
