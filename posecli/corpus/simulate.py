@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Protocol
 
 import numpy as np
@@ -17,14 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from posecli.corpus import posture
+from posecli.corpus.store import LANDMARKS, POINT_NAMES
+from posecli.errors import UsageError
 from posecli.facing import FacedWindows, face_windows
 from posecli.skeleton import BLAZEPOSE33, H36M17, h36m_weights
-
-LANDMARKS = (
-    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "mouth_left", "mouth_right",
-    "left_heel", "right_heel", "left_foot_index", "right_foot_index",
-)  # fmt: skip
-"""Points that a corpus keeps behind the 17 joints: 28 in all."""
 
 _LIMB_NAMES = {
     "left_hip": "LHip", "right_hip": "RHip", "left_knee": "LKnee", "right_knee": "RKnee",
@@ -40,14 +36,6 @@ _GROUPS = {
     "head": (10, *range(17, 24)), "shoulders": (11, 14), "upper arms": (12, 15), "forearms": (13, 16),
     "feet": (24, 25, 26, 27),
 }  # fmt: skip
-
-
-def _mirror_order() -> list[int]:
-    order = list(H36M17.mirror)
-    for name in LANDMARKS:
-        twin = name.replace("left", "\0").replace("right", "left").replace("\0", "right")
-        order.append(17 + LANDMARKS.index(twin))
-    return order
 
 
 class MotionClip(Protocol):
@@ -67,7 +55,7 @@ class MotionClip(Protocol):
 class SimulatorConfig:
     """How widely motion, cameras and detector errors vary. Lengths of noise are relative to half the person's box.
 
-    The figures are a guess at phones and webcams, not a fit (see `docs` of the weights' card).
+    The figures are a guess at phones and webcams, not a fit.
     """
 
     rate: float = 30.0  # Hz, frames of a window
@@ -90,9 +78,26 @@ class SimulatorConfig:
     white: float = 0.005  # error of each frame alone
     burst_share: float = 0.15  # share of windows, per limb, in which the limb is lost for a while
     burst: float = 0.08
-    swap_share: float = (
-        0.02  # share of windows in which left and right legs or arms change places for a while
-    )
+    # share of windows in which left and right legs or arms change places for a while
+    swap_share: float = 0.02
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            name, value, pair = item.name, getattr(self, item.name), isinstance(item.default, tuple)
+            numbers = list(value) if pair and isinstance(value, list | tuple) else [value]
+            if len(numbers) != 1 + pair or not all(_is_number(n) for n in numbers):
+                raise UsageError(f"{name} must be {'two numbers' if pair else 'a number'}, not {value!r}")
+            share = name.endswith("share") or name in ("still", "mixed", "sitting", "reaching")
+            if name not in ("pitch_deg", "high_deg") and (min(numbers) < 0 or (share and numbers[0] > 1)):
+                raise UsageError(
+                    f"{name} must {'lie in [0, 1]' if share else 'not be negative'}, not {value!r}"
+                )
+        for name in ("speed", "distance", "high_deg"):
+            low, high = getattr(self, name)
+            if low > high or (low <= 0 and name != "high_deg"):
+                raise UsageError(f"{name} must be a lower and an upper limit, not {low:g}, {high:g}")
+        if not 1 <= self.rate <= 1000:
+            raise UsageError(f"rate must lie between 1 and 1000 Hz, not {self.rate:g}")
 
 
 @dataclass(frozen=True)
@@ -132,11 +137,10 @@ class Simulator:
         self._starts = torch.cumsum(self._lengths, 0) - self._lengths
         self._points = torch.cat(pieces)
         self._weights = torch.tensor(weights, dtype=torch.float64)
-        self._mirror = torch.tensor(_mirror_order())
+        self._mirror = torch.tensor([*H36M17.mirror, *(POINT_NAMES.index(_twin(n)) for n in LANDMARKS)])
 
         names = [n for n in BLAZEPOSE33.joint_names if n in _LIMB_NAMES or n in LANDMARKS[:7]]
-        all_names = (*H36M17.joint_names, *LANDMARKS)
-        self._seen = torch.tensor([all_names.index(_LIMB_NAMES.get(n, n)) for n in names])
+        self._seen = torch.tensor([POINT_NAMES.index(_LIMB_NAMES.get(n, n)) for n in names])
         columns = [BLAZEPOSE33.index(n) for n in names]
         self._to_h36m = torch.tensor(h36m_weights(BLAZEPOSE33)[:, columns], dtype=torch.float32)
         self._twin = torch.tensor([names.index(_twin(n)) for n in names])
@@ -252,6 +256,10 @@ class Simulator:
         which = torch.where(legs, self._legs, self._arms)  # (B, 1, D)
         flat = torch.where((when[:, :, None] & which)[..., None], flat[:, :, self._twin], flat)
         return flat + box * error
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _twin(name: str) -> str:

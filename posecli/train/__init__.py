@@ -40,9 +40,10 @@ def make_weights(
     """
     if method not in METHODS:
         raise UsageError(f"unknown method {method!r}; one of: {', '.join(METHODS)}")
-    torch.manual_seed(config.seed)  # the network's first weights
     try:
-        model: Any = METHODS[method].build({**METHODS[method].defaults, **config.model})
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)  # the network's first weights
+            model: Any = METHODS[method].build({**METHODS[method].defaults, **config.model})
     except (TypeError, ValueError) as error:
         raise UsageError(f"settings of {method}: {error}") from error
     validation = train(

@@ -6,8 +6,11 @@ from its last checkpoint goes on exactly as if nothing had happened.
 
 from __future__ import annotations
 
+import csv
+import hashlib
 import json
 import math
+import pickle
 import time
 import tomllib
 from collections.abc import Callable, Sequence
@@ -21,10 +24,13 @@ from torch import Tensor, nn
 
 from posecli.bench.metrics import mpjpe, p_mpjpe
 from posecli.corpus.simulate import MotionClip, Simulator, SimulatorConfig
-from posecli.errors import InputError, UsageError
+from posecli.errors import InputError, OutputError, PosecliError, UsageError
 from posecli.files import atomic_write
 from posecli.methods.base import Trainable
 from posecli.skeleton import LIMBS
+
+_KINDS: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "dict": (dict,)}
+_KIND_WORDS = {int: "a whole number", float: "a number", bool: "true or false", dict: "a table"}
 
 
 @dataclass(frozen=True)
@@ -48,13 +54,26 @@ class TrainConfig:
     simulator: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for item in fields(self):
+            value, wanted = getattr(self, item.name), _KINDS[str(item.type).partition("[")[0]]
+            if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
+                raise UsageError(f"{item.name} must be {_KIND_WORDS[wanted[-1]]}, not {value!r}")
         if min(self.steps, self.batch, self.validate_every, self.validation_windows) < 1:
             raise UsageError("steps, batch, validate_every and validation_windows must be at least 1")
+        if min(self.warmup, self.weight_decay, self.checkpoint_every_s) < 0:
+            raise UsageError("warmup, weight_decay and checkpoint_every_s must not be negative")
+        if not (0 < self.learning_rate < math.inf and self.clip_norm > 0):
+            raise UsageError("learning_rate and clip_norm must be positive")
+        if not (0 <= self.ema < 1 and 0 <= self.final_share <= 1):
+            raise UsageError("ema must lie in [0, 1) and final_share in [0, 1]")
+        if not 0 <= self.seed < 2**40:
+            raise UsageError(f"a seed must be a whole number from 0 to 2^40 - 1, not {self.seed}")
         known = {f.name for f in fields(SimulatorConfig)}
         if unknown := set(self.simulator) - known:
             raise UsageError(
                 f"unknown simulator setting {sorted(unknown)[0]!r}; one of: {', '.join(sorted(known))}"
             )
+        SimulatorConfig(**self.simulator)
 
     @classmethod
     def from_toml(cls, path: Path) -> TrainConfig:
@@ -110,15 +129,23 @@ def train(
     """Train `model` in place, ending with the moving average of weights that was best on validation.
 
     folder: receives `checkpoint.pt` (to go on from, if it is there already) and `log.csv`.
+    Raises UsageError where the checkpoint is of another run, InputError where it is damaged or a side of the corpus
+    is empty, OutputError where `folder` cannot be written, PosecliError where the loss stops being a number.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    if not training or not validating:
+        raise InputError("the corpus has no clips to train on, or none to validate on")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {folder}: {error.strerror}") from error
     simulator = Simulator(training, model.window, SimulatorConfig(**config.simulator))
     held_out = validation_batches(validating, model.window, config)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
-    run = _Run(model, optimizer, folder / "checkpoint.pt", config)
+    run = _Run(model, optimizer, folder / "checkpoint.pt", config, _digest(training))
     run.resume()
+    log = _Log(folder / "log.csv", run.step)
     started, first, waited, saved = time.monotonic(), run.step, 0.0, time.monotonic()
     while run.step < config.steps:
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + run.step)
@@ -132,6 +159,8 @@ def train(
             loss = model.loss(
                 batch.x2d, batch.pose, generator=generator, final_share=config.final_share
             ).objective()
+        if not math.isfinite(value := float(loss.detach())):
+            raise PosecliError(f"the loss is {value} at step {run.step}; use a lower learning_rate")
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
@@ -144,23 +173,15 @@ def train(
             with run.averaged():
                 validation = validate(model, held_out, config.seed)
             run.keep_if_best(validation)
-            _log(folder / "log.csv", run.step, float(loss.detach()), validation)
+            log.add(run.step, value, validation)
         if validation is not None or time.monotonic() - saved > config.checkpoint_every_s:
             run.save()
             saved = time.monotonic()
         if progress is not None:
             elapsed = time.monotonic() - started
             rate = (run.step - first) / max(elapsed, 1e-9)
-            progress(
-                Progress(
-                    run.step,
-                    config.steps,
-                    float(loss.detach()),
-                    rate,
-                    waited / max(elapsed, 1e-9),
-                    validation,
-                )
-            )
+            waiting = waited / max(elapsed, 1e-9)
+            progress(Progress(run.step, config.steps, value, rate, waiting, validation))
     run.load_best()
     return validate(model, held_out, config.seed)
 
@@ -169,9 +190,14 @@ class _Run:
     """Everything that a checkpoint holds: weights, their average, the best average, optimiser, step."""
 
     def __init__(
-        self, model: Trainable, optimizer: torch.optim.Optimizer, path: Path, config: TrainConfig
+        self,
+        model: Trainable,
+        optimizer: torch.optim.Optimizer,
+        path: Path,
+        config: TrainConfig,
+        corpus: str,
     ) -> None:
-        self.model, self.optimizer, self.path = model, optimizer, path
+        self.model, self.optimizer, self.path, self.corpus = model, optimizer, path, corpus
         self.decay = config.ema
         self.fingerprint = json.dumps(asdict(config), sort_keys=True)
         self.step = 0
@@ -200,7 +226,7 @@ class _Run:
 
     def save(self) -> None:
         state = {
-            "fingerprint": self.fingerprint, "step": self.step, "best_error": self.best_error,
+            "fingerprint": self.fingerprint, "corpus": self.corpus, "step": self.step, "best_error": self.best_error,
             "model": self.model.state_dict(), "ema": self.ema, "best": self.best,
             "optimizer": self.optimizer.state_dict(),
         }  # fmt: skip
@@ -210,15 +236,23 @@ class _Run:
     def resume(self) -> None:
         if not self.path.exists():
             return
-        state = torch.load(self.path, weights_only=True)
-        if state["fingerprint"] != self.fingerprint:
+        try:
+            state = torch.load(self.path, weights_only=True, map_location="cpu")
+            settings, corpus = state["fingerprint"], state.get("corpus", self.corpus)
+        except (OSError, RuntimeError, EOFError, KeyError, AttributeError, TypeError, pickle.UnpicklingError):
+            raise InputError(f"{self.path} is damaged; delete it to start the run again") from None
+        if settings != self.fingerprint or corpus != self.corpus:
+            what = "settings" if settings != self.fingerprint else "motion"
+            raise UsageError(f"{self.path} is of a run with other {what}; choose another folder or delete it")
+        try:
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step, self.best_error = state["step"], state["best_error"]
+            self.ema, self.best = state["ema"], state["best"]
+        except (RuntimeError, ValueError, KeyError, TypeError):
             raise UsageError(
-                f"{self.path} is of a run with other settings; choose another folder or delete it"
-            )
-        self.step, self.best_error = state["step"], state["best_error"]
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.ema, self.best = state["ema"], state["best"]
+                f"{self.path} is of a run with another network; choose another folder or delete it"
+            ) from None
 
 
 class _Swapped:
@@ -272,10 +306,31 @@ def validate(model: Trainable, batches: Sequence[tuple[Tensor, Tensor]], seed: i
     )
 
 
-def _log(path: Path, step: int, loss: float, validation: Validation) -> None:
-    row = {"step": step, "loss": round(loss, 5), **validation.as_dict()}
-    new = not path.exists()
-    with path.open("a", encoding="utf-8") as file:
-        if new:
-            file.write(",".join(row) + "\n")
-        file.write(",".join(str(v) for v in row.values()) + "\n")
+def _digest(clips: Sequence[MotionClip]) -> str:
+    """Tells corpora apart: of each clip its subject, length, rate and weight, not every point."""
+    rows = [(c.subject, len(c.points), float(c.fps), float(c.weight)) for c in clips]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+class _Log:
+    """A row of figures per validation, as CSV; rows past `step`, at which a run goes on, are dropped."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        self.path = path
+        rows: list[list[str]] = []
+        if path.exists():
+            with path.open(encoding="utf-8", newline="") as file:
+                rows = [row for row in csv.reader(file) if row]
+        kept = [row for row in rows if not row[0].isdecimal() or int(row[0]) <= step]
+        self.empty = not kept
+        if kept != rows:
+            with atomic_write(path) as temporary:
+                temporary.write_text("".join(",".join(row) + "\n" for row in kept), encoding="utf-8")
+
+    def add(self, step: int, loss: float, validation: Validation) -> None:
+        row = {"step": step, "loss": round(loss, 5), **validation.as_dict()}
+        with self.path.open("a", encoding="utf-8") as file:
+            if self.empty:
+                file.write(",".join(row) + "\n")
+            file.write(",".join(str(v) for v in row.values()) + "\n")
+        self.empty = False
