@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from posecli import __version__
+from posecli import __version__, defaults
 from posecli.detect import DETECTORS
 from posecli.detect.keypoints import Keypoints2D
 from posecli.detect.provenance import difference, provenance, source_identity
@@ -25,15 +25,12 @@ from posecli.export.video import save_video
 from posecli.lift import LiftConfig, lift_keypoints
 from posecli.media import open_media
 from posecli.media.frames import Frames
+from posecli.methods import METHODS
 from posecli.motion import Motion
 from posecli.reporting import Reporter, Silent
 from posecli.weights import store
 from posecli.weights.format import load_weights
 
-DEFAULT_METHOD = "ddhpose"
-DEFAULT_DETECTOR = "blazepose"
-DEFAULT_OUT = Path("posecli_out")
-EXPORTS = ("npz", "bvh", "mp4")
 DETECTIONS_SUFFIX = ".detections.h5"
 
 
@@ -55,26 +52,46 @@ class Clip:
 
     @property
     def stem(self) -> str:
-        return self.path.name.removesuffix(DETECTIONS_SUFFIX) if self.is_detections else self.path.stem
+        """What the results are called: the name of the file without ending, or of the folder of the pictures."""
+        if self.is_detections:
+            return self.path.name.removesuffix(DETECTIONS_SUFFIX).removesuffix(".h5")
+        place = self.path.resolve() if self.path.name in ("", "..") else self.path
+        if place.is_dir():
+            return place.name or "pictures"
+        if any(c in place.name for c in "*?[") and not place.exists():  # a pattern of pictures
+            return place.parent.resolve().name or "pictures"
+        return place.stem
 
 
 @dataclass
 class Outcome:
-    """All that one run made."""
+    """All that one run made. `reused`: the detections file whose content stood in for detecting."""
 
     motion: Motion
     files: list[Path] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)  # stage → duration
     warnings: list[str] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)  # exporter → what it has to say
+    reused: Path | None = None
+
+
+@dataclass
+class Detected:
+    """What `detect_to_file` made, or (`reused`) found made already."""
+
+    keypoints: Keypoints2D
+    file: Path
+    seconds: dict[str, float]
+    warnings: list[str]
+    reused: bool
 
 
 def lift(
     path: str | Path,
     *,
-    method: str = DEFAULT_METHOD,
+    method: str = defaults.METHOD,
     weights: str | Path | None = None,
-    detector: str = DEFAULT_DETECTOR,
+    detector: str = defaults.DETECTOR,
     start: float | None = None,
     end: float | None = None,
     fps: float | None = None,
@@ -83,25 +100,39 @@ def lift(
     offline: bool = False,
     reporter: Reporter | None = None,
 ) -> Motion:
-    """Video (or picture, folder, detections file) → 3D motion of one person; writes no file.
+    """Video (or picture, folder of pictures, detections file) → 3D motion of one person; writes no file.
 
-    The result has a row per frame: metres, camera frame, root-relative (see `Motion`). Warnings are in
-    `motion.settings["warnings"]`. Raises `PosecliError` for whatever a user can mend.
+    The result has a row for every frame that decodes, at the source's own times: `joints_3d` (T, 17, 3) in
+    metres, camera frame (x right, y down, z forward), relative to the pelvis; see `Motion` for the rest.
+    What went wrong on the way without stopping it (lost frames, absences) is in `motion.settings["warnings"]`,
+    beside everything needed to make the same motion again. One seed, one result.
+
+    path: whatever FFmpeg decodes, a folder or pattern of pictures, or a `.detections.h5` that posecli wrote.
+    method: a name in `posecli.methods.METHODS`.
+    weights: a weights file, or the name of shipped ones; None: those that ship for the method.
+    detector: a name in `posecli.detect.DETECTORS`; its networks are fetched on first use unless `offline`.
+    start, end: seconds; frames with start <= time < end. fps: rate of a folder of pictures, 30 by default.
+    config: hypotheses, steps, seed, field of view, height, longest gap to bridge; see `LiftConfig`.
+    device: "auto", "cpu", "cuda" or "mps", for the lifter.
+    reporter: is told of progress and warnings as they come.
+
+    Raises a `PosecliError` for whatever a user can mend: InputError (missing, damaged, not a video),
+    UsageError (a value that cannot work), NobodyError (no person in any frame), NetworkError.
     """
     walk = _Walk(Clip(Path(path), start, end, fps), detector, reporter or Silent(), offline=offline)
-    lifter = _Lifting(method, weights, device)
-    return walk.lift(walk.keypoints(None), lifter, config or LiftConfig())
+    lifting = _Lifting(method, weights, device, config or LiftConfig())
+    return walk.lift(walk.keypoints(None), lifting)
 
 
 def lift_to_files(
     path: str | Path,
     *,
-    out: str | Path = DEFAULT_OUT,
-    exports: Sequence[str] = EXPORTS,
+    out: str | Path = defaults.OUT,
+    exports: Sequence[str] = tuple(EXPORTERS),
     overwrite: bool = False,
-    method: str = DEFAULT_METHOD,
+    method: str = defaults.METHOD,
     weights: str | Path | None = None,
-    detector: str = DEFAULT_DETECTOR,
+    detector: str = defaults.DETECTOR,
     start: float | None = None,
     end: float | None = None,
     fps: float | None = None,
@@ -113,59 +144,75 @@ def lift_to_files(
     """`lift`, and write `<stem>.npz`, `.bvh`, `.mp4` (as asked) and `<stem>.detections.h5` into `out`.
 
     Detections lying in `out` already are used again when detector, version, weights, settings and source agree.
+    Results lying there raise an OutputError unless `overwrite`. Every file appears whole or not at all.
     """
     clip, folder = Clip(Path(path), start, end, fps), Path(out)
+    if not exports:
+        raise UsageError(f"nothing to export; one or more of: {', '.join(EXPORTERS)}")
     if unknown := [e for e in exports if e not in EXPORTERS]:
         raise UsageError(f"unknown export {unknown[0]!r}; one or more of: {', '.join(EXPORTERS)}")
     targets = {kind: folder / f"{clip.stem}.{kind}" for kind in exports}
     _refuse_to_overwrite(clip.path, list(targets.values()), overwrite)
     walk = _Walk(clip, detector, reporter or Silent(), offline=offline)
-    lifter = _Lifting(method, weights, device)  # a wrong name should fail before minutes of detection
-    keypoints = walk.keypoints(folder / f"{clip.stem}{DETECTIONS_SUFFIX}")
-    motion = walk.lift(keypoints, lifter, config or LiftConfig())
-    for kind, target in targets.items():
-        walk.export(motion, kind, target)
-    return Outcome(motion, walk.files, walk.seconds, walk.warnings, walk.notes)
+    # A wrong name or value should fail before minutes of detection.
+    lifting = _Lifting(method, weights, device, config or LiftConfig())
+    with _folder_for_results(folder):
+        keypoints = walk.keypoints(folder / f"{clip.stem}{DETECTIONS_SUFFIX}")
+        motion = walk.lift(keypoints, lifting)
+        for kind, target in targets.items():
+            walk.export(motion, kind, target)
+    return Outcome(motion, walk.files, walk.seconds, walk.warnings, walk.notes, walk.reused)
 
 
 def detect_to_file(
     path: str | Path,
     *,
-    out: str | Path = DEFAULT_OUT,
+    out: str | Path = defaults.OUT,
     overwrite: bool = False,
-    detector: str = DEFAULT_DETECTOR,
+    detector: str = defaults.DETECTOR,
     start: float | None = None,
     end: float | None = None,
     fps: float | None = None,
     offline: bool = False,
     reporter: Reporter | None = None,
-) -> tuple[Keypoints2D, Path, dict[str, float]]:
-    """Detect only: write `<stem>.detections.h5` into `out`; returns keypoints, file, seconds per stage."""
+) -> Detected:
+    """Detect only: write `<stem>.detections.h5` into `out`. Raises what `lift_to_files` raises."""
     clip = Clip(Path(path), start, end, fps)
     target = Path(out) / f"{clip.stem}{DETECTIONS_SUFFIX}"
     _refuse_to_overwrite(clip.path, [target], overwrite)
     walk = _Walk(clip, detector, reporter or Silent(), offline=offline)
-    return walk.detect(target), target, walk.seconds
+    with _folder_for_results(target.parent):
+        keypoints = walk.detect(target)
+    return Detected(keypoints, target, walk.seconds, walk.warnings, walk.reused is not None)
 
 
 class _Lifting:
     """A lifter with its weights on its device, and what is to be recorded of it."""
 
-    def __init__(self, method: str, weights: str | Path | None, device: str) -> None:
+    def __init__(self, method: str, weights: str | Path | None, device: str, config: LiftConfig) -> None:
+        if method not in METHODS:
+            raise UsageError(f"unknown method {method!r}; one of: {', '.join(METHODS)}")
         path = store.find(method, weights)
-        found, model, metadata = load_weights(path, choose_device(device))
+        found, self.model, metadata = load_weights(path, choose_device(device))
         if found != method:
-            raise UsageError(f"{path} are weights of {found}, not of {method} (use --method {found})")
-        self.method, self.model, self.metadata = method, model, metadata
-        self.rate_hz = float(metadata.get("rate_hz", 30.0))
+            raise UsageError(f"{path} are weights of {found}, not of {method}; use --method {found}")
+        most = self.model.config.to_dict().get("timesteps", config.steps)
+        if config.steps > most:
+            raise UsageError(f"{method} denoises in at most {most} steps, not {config.steps}")
+        try:
+            self.rate_hz = float(metadata.get("rate_hz", 30.0))
+            std = metadata.get("error_std_m")
+            self.error_std = None if std is None else np.asarray(std, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise InputError(f"{path}: its header is damaged; fetch the file again") from None
+        self.config = config
         self.record: dict[str, Any] = {
             "method": method,
             "weights": path.name,
             "weights_hash": store.sha256(path),
             "rate_hz": self.rate_hz,
+            **asdict(config),
         }
-        std = metadata.get("error_std_m")
-        self.error_std = None if std is None else np.asarray(std, dtype=np.float64)
 
 
 class _Walk:
@@ -179,52 +226,59 @@ class _Walk:
         self.seconds: dict[str, float] = {}
         self.warnings: list[str] = []
         self.notes: dict[str, str] = {}
+        self.reused: Path | None = None
 
     def keypoints(self, target: Path | None) -> Keypoints2D:
         """The 2D of the clip: from the detections file that it is, from one made before, or detected now."""
-        if not self.clip.path.exists():
-            raise InputError(f"{self.clip.path}: no such file or folder")
-        if self.clip.is_detections:
-            if self.clip.start is not None or self.clip.end is not None:
-                raise UsageError("--start and --end need the video; a detections file is lifted whole")
-            return load_detections(self.clip.path).keypoints
-        return self.detect(target)
+        if not self.clip.is_detections:
+            return self.detect(target)
+        if (self.clip.start, self.clip.end, self.clip.fps) != (None, None, None):
+            raise UsageError("--start, --end and --fps need the video; a detections file is lifted whole")
+        return self._load(self.clip.path)
 
     def detect(self, target: Path | None) -> Keypoints2D:
         """Detect, keeping the heatmaps in `target`; raises NobodyError (and leaves no file) without a person."""
         frames = self.clip.open()
         engine = self._engine()
         wanted = provenance(engine, self.clip.path, self.clip.start, self.clip.end)
+        if self.clip.fps is not None:
+            wanted["source"]["fps"] = self.clip.fps
         if target is not None and target.exists():
             obstacle = reuse_obstacle(target, wanted)
             if obstacle is None:
                 self.reporter.note(f"using the detections of an earlier run: {target}")
-                return load_detections(target).keypoints
+                return self._load(target)
             self.reporter.note(f"detecting again and replacing {target}: {obstacle}")
         size = (frames.info.width, frames.info.height)
-        with self._timed("detect", _count(frames, self.clip), "frames") as advance:
-            if target is None:
-                keypoints = engine.detect(frames, size, on_frame=advance)
-            else:
-                with DetectionsWriter(target, wanted) as writer:
-                    keypoints = engine.detect(frames, size, heatmaps=writer, on_frame=advance)
-                    self._somebody(keypoints)
-                    keypoints = replace(keypoints, provenance=wanted)
-                    writer.finish(keypoints)
-        for message in frames.report.warnings:
-            self.warn(message)
-        self._somebody(keypoints)
+        with nullcontext() if target is None else DetectionsWriter(target, wanted) as writer:
+            with self._timed("detect", _count(frames, self.clip), "frames") as advance:
+                keypoints = engine.detect(frames, size, heatmaps=writer, on_frame=advance)
+            for message in frames.report.warnings:
+                self.warn(message)
+            if not keypoints.found.any():
+                raise NobodyError(
+                    f"{self.clip.path}: no person was found in any of {len(keypoints)} frames; nothing was written"
+                )
+            if writer is not None:
+                writer.finish(keypoints, warnings=frames.report.warnings)
         if target is not None:
             self.files.append(target)
-        return replace(keypoints, provenance=wanted)
+        return replace(keypoints, provenance={**wanted, "warnings": list(frames.report.warnings)})
 
-    def lift(self, keypoints: Keypoints2D, lifting: _Lifting, config: LiftConfig) -> Motion:
+    def _load(self, path: Path) -> Keypoints2D:
+        keypoints = load_detections(path).keypoints
+        for message in keypoints.provenance["warnings"]:
+            self.warn(message)
+        self.reused = path
+        return keypoints
+
+    def lift(self, keypoints: Keypoints2D, lifting: _Lifting) -> Motion:
         """Keypoints → motion, with everything that made it written into its settings."""
         with self._timed("lift", None, "windows") as advance:
             motion = lift_keypoints(
                 keypoints,
                 lifting.model,
-                config,
+                lifting.config,
                 rate=lifting.rate_hz,
                 error_std=lifting.error_std,
                 progress=lambda done, total: advance(done),
@@ -233,7 +287,6 @@ class _Walk:
             self.warn(message)
         settings = {
             **lifting.record,
-            **asdict(config),
             "detection": keypoints.provenance,
             "versions": versions(),
             "warnings": list(self.warnings),
@@ -259,24 +312,24 @@ class _Walk:
         if not self.clip.is_detections:
             return self.clip.open()
         made = motion.settings["detection"]
-        name = Path(str(made["source"]["name"])).name
+        source, start, end = made["source"], made["start_s"], made["end_s"]
+        name = Path(str(source.get("name", ""))).name if isinstance(source, dict) else ""
         for folder in (self.clip.path.parent, self.clip.path.parent.parent, Path()):
             video = folder / name
-            if video.exists() and not difference({**made, "source": source_identity(video)}, made):
-                return open_media(video, start=made["start_s"], end=made["end_s"])
-        self.warn(f"no mp4 written: {name} is neither beside {self.clip.path.name} nor in this folder")
+            if name and video.exists():
+                fps = {"fps": source["fps"]} if "fps" in source else {}
+                if not difference({**made, "source": {**source_identity(video), **fps}}, made):
+                    return open_media(video, start=start, end=end, **fps)
+        self.warn(
+            f"no mp4 written: {name or 'its video'} is not beside {self.clip.path.name} nor in this folder; "
+            "put it there, or lift the video itself"
+        )
         return None
 
     def _engine(self) -> Any:
         make = partial(DETECTORS[self.detector], threads=torch.get_num_threads(), offline=self.offline)
         with self.reporter.stage("fetch detector", None, "bytes") as advance:
             return make(progress=lambda done, total: advance(done))
-
-    def _somebody(self, keypoints: Keypoints2D) -> None:
-        if not keypoints.found.any():
-            raise NobodyError(
-                f"{self.clip.path}: no person was found in any of {len(keypoints)} frames; nothing was written"
-            )
 
     def warn(self, message: str) -> None:
         self.warnings.append(message)
@@ -296,6 +349,24 @@ def _refuse_to_overwrite(source: Path, targets: list[Path], overwrite: bool) -> 
             raise OutputError(f"{target} is the input itself; choose another folder with --out")
         if target.exists() and not overwrite:
             raise OutputError(f"{target} exists; use --overwrite, or another folder with --out")
+
+
+@contextmanager
+def _folder_for_results(folder: Path) -> Iterator[None]:
+    """Make `folder`; where the block fails before anything is in it, what was made is taken away again."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = "a file lies in its place" if isinstance(error, FileExistsError) else error.strerror
+        raise OutputError(f"cannot make the folder {folder} ({reason}); choose another with --out") from None
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # not empty: a finished stage is kept
+            for place in missing:
+                place.rmdir()
+        raise
 
 
 def _count(frames: Frames, clip: Clip) -> int | None:

@@ -29,7 +29,10 @@ ANYWHERE = "Anywhere on the line: -v/--verbose, -q/--quiet, --debug."
 
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
-        return Text("" if task.speed is None else f"{task.speed:.0f}/s", style="progress.data.speed")
+        speed = task.finished_speed or task.speed
+        return Text(
+            "" if speed is None else f"{speed:.{0 if speed >= 10 else 1}f}/s", style="progress.data.speed"
+        )
 
 
 @dataclass
@@ -79,28 +82,42 @@ class Output:
             now = time.monotonic()
             if now - said >= every_s:
                 said = now
-                of = "" if total is None else f" of {total}"
-                self.err.print(f"{name}: {done}{of} {unit}, {done / (now - began):.0f}/s", markup=False)
+                rate = done / (now - began)
+                of = "" if total is None else f" of {max(total, done)}"
+                left = "" if total is None or not rate else f", {max(total - done, 0) / rate:.0f} s left"
+                self.err.print(f"{name}: {done}{of} {unit}, {rate:.1f}/s{left}", markup=False)
 
         yield advance
         if count:
             took = time.monotonic() - began
-            self.err.print(f"{name}: {count} {unit} in {took:.1f} s", markup=False)
+            units = unit.removesuffix("s") if count == 1 else unit
+            self.err.print(f"{name}: {count} {units} in {took:.1f} s", markup=False)
 
     def warn(self, message: str) -> None:
-        self.err.print(Text("warning: ", style="yellow") + Text(message))
+        self.err.print(Text("warning: ", style="yellow") + Text(one_line(message), style="default"))
 
     def note(self, message: str) -> None:
         if not self.quiet:
-            self.err.print(message, markup=False)
+            self.err.print(one_line(message), markup=False)
 
     def error(self, message: str) -> None:
-        self.err.print(Text("error: ", style="bold red") + Text(message))
+        self.err.print(Text("error: ", style="bold red") + Text(one_line(message), style="default"))
 
     def say(self, message: str = "") -> None:
         """A line of the result, on stdout."""
         if not self.quiet:
             self.out.print(message, markup=False)
+
+    def fact(self, subject: str, text: str) -> None:
+        """A line of a summary."""
+        if not self.quiet:
+            self.out.print(Text(f"{subject:<8} ", style="bold") + Text(text, style="not bold"))
+
+    def check(self, ok: bool, subject: str, text: str) -> None:
+        """A line of a check-up; said even when quiet if it is bad."""
+        if not (ok and self.quiet):
+            mark = Text("ok ", style="green") if ok else Text("BAD", style="bold red")
+            self.out.print(mark + Text(f"  {subject:<16} {text}", style="default"))
 
     def table(self, *headings: str, rows: Sequence[tuple[str, ...]]) -> None:
         """A table on a terminal, tab-separated lines elsewhere (for `cut` and `grep`)."""
@@ -112,6 +129,13 @@ class Output:
         for row in rows:
             table.add_row(*row)
         self.out.print(table)
+
+
+def one_line(message: str) -> str:
+    """A message as one line that cannot steer the terminal, whatever a file is called."""
+    return "".join(
+        c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(message.splitlines())
+    )
 
 
 def output() -> Output:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from posecli.cli.console import Output
-from posecli.corpus.build import build_corpus
+from posecli.cli.summary import written
 from posecli.errors import UsageError
 
 app = typer.Typer(help="Motion capture corpora for training.", no_args_is_help=True)
@@ -27,10 +27,12 @@ def build(
     out: Annotated[Path, typer.Option("--out", "-o", help="The corpus file to write.")] = Path("corpus.h5"),
 ) -> None:
     """Read raw motion capture into one HDF5 file: joints and landmarks, cleaned and split by subject."""
+    from posecli.corpus.build import build_corpus
+
     say: Output = context.obj
     if corpus != "cmu":
         raise UsageError(f"unknown corpus {corpus!r}; one of: cmu")
     with say.stage("build", None, "clips") as advance:
         summary = build_corpus(raw, out, progress=lambda done, total: advance(done))
     say.say(f"{summary}")
-    say.say(f"file     {out} ({out.stat().st_size / 2**20:.1f} MiB)")
+    written(say, [out])

@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
-from posecli import demo as demonstration
 from posecli.cli import options as o
 from posecli.cli.console import ANYWHERE, Output
-from posecli.cli.lift import summarise
+from posecli.cli.summary import summarise
 
 EPILOG = f"""[bold]Example[/bold]
 
@@ -27,9 +26,11 @@ def demo(
     offline: o.Offline = False,
 ) -> None:
     """Render a few seconds of a mannequin, lift that video as a user would, and compare with the known truth."""
+    from posecli import demo as demonstration
+
     say: Output = context.obj
     result = demonstration.run(out, offline=offline, reporter=say)
-    say.say(f"video    {result.video} (rendered from CMU motion capture, {result.description})")
+    say.fact("video", f"{result.video}, rendered from CMU motion capture: {result.description}")
     summarise(say, result.outcome)
-    say.say(f"truth    PA-MPJPE {result.pa_mpjpe_mm:.1f} mm over 12 limb joints and {result.frames} frames")
-    say.say(f"look at  {out / (result.video.stem + '.mp4')}")
+    say.fact("truth", f"PA-MPJPE {result.pa_mpjpe_mm:.1f} mm over 12 limb joints and {result.frames} frames")
+    say.fact("look at", str(out / f"{result.video.stem}.mp4"))

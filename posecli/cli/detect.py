@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from posecli import pipeline
+from posecli import defaults
 from posecli.cli import options as o
 from posecli.cli.console import ANYWHERE, Output
+from posecli.cli.summary import stages, written
 
 EPILOG = f"""[bold]Examples[/bold]
 
@@ -19,22 +20,24 @@ EPILOG = f"""[bold]Examples[/bold]
 
 def detect(
     context: typer.Context,
-    video: o.Source,
-    out: o.Out = pipeline.DEFAULT_OUT,
+    video: o.Video,
+    out: o.Out = defaults.OUT,
     start: o.Start = None,
     end: o.End = None,
     fps: o.Fps = None,
-    detector: o.Detector = pipeline.DEFAULT_DETECTOR,
+    detector: o.Detector = defaults.DETECTOR,
     offline: o.Offline = False,
     overwrite: o.Overwrite = False,
 ) -> None:
     """Detect the person's 2D joints and keep the detector's heatmaps, in <stem>.detections.h5."""
+    from posecli import pipeline
+
     say: Output = context.obj
-    keypoints, target, seconds = pipeline.detect_to_file(
+    found = pipeline.detect_to_file(
         video, out=out, overwrite=overwrite, detector=detector, start=start, end=end, fps=fps, offline=offline,
         reporter=say,
     )  # fmt: skip
-    found = int(keypoints.found.sum())
-    say.say(f"frames   {len(keypoints)}, a person in {found}")
-    say.say(f"time     {', '.join(f'{name} {value:.1f} s' for name, value in seconds.items())}")
-    say.say(f"file     {target}")
+    frames = len(found.keypoints)
+    say.fact("frames", f"{frames}, a person in {int(found.keypoints.found.sum())}")
+    stages(say, found.seconds, frames, earlier=found.reused)
+    written(say, [found.file])

@@ -6,64 +6,99 @@ import importlib
 import platform
 import sys
 
-import torch
 import typer
 
+from posecli import defaults
 from posecli.cli.console import Output
-from posecli.detect import DETECTORS
 from posecli.errors import ExitCode
-from posecli.methods import METHODS
-from posecli.pipeline import DEFAULT_DETECTOR, DEFAULT_METHOD, versions
-from posecli.weights import fetch, store
+
+_LIBRARIES = ("torch", "numpy", "scipy", "av", "cv2", "h5py", "safetensors", "ai_edge_litert", "matplotlib")
 
 
 def methods(context: typer.Context) -> None:
     """List the lifters, and the weights that ship for each."""
+    from posecli.methods import METHODS
+    from posecli.weights import store
+
     rows = []
     for name, entry in METHODS.items():
         weights = ", ".join(w.name for w in store.shipped() if w.method == name) or "none shipped"
-        rows.append((name + (" (default)" if name == DEFAULT_METHOD else ""), entry.title, weights))
-    context.obj.table("method", "what it is", "weights", rows=rows)
+        rows.append((name, _mark(name == defaults.METHOD), weights, entry.title, entry.paper))
+    context.obj.table("method", "", "weights", "what it is", "paper", rows=rows)
 
 
 def detectors(context: typer.Context) -> None:
     """List the 2D detectors."""
-    rows = []
-    for name, kind in DETECTORS.items():
-        cached = "networks cached" if fetch.blazepose_cached() else "networks fetched on first use"
-        rows.append((name + (" (default)" if name == DEFAULT_DETECTOR else ""), kind.version, cached))
-    context.obj.table("detector", "version", "state", rows=rows)
+    from posecli.detect import DETECTORS
+    from posecli.weights import fetch
+
+    state = "networks cached" if fetch.blazepose_cached() else "networks fetched on first use"
+    rows = [
+        (name, _mark(name == defaults.DETECTOR), kind.version, f"{kind.skeleton.num_joints} joints", state)
+        for name, kind in DETECTORS.items()
+    ]
+    context.obj.table("detector", "", "version", "finds", "state", rows=rows)
 
 
 def doctor(context: typer.Context) -> None:
     """Check what posecli needs on this machine; exits non-zero where something is missing."""
     say: Output = context.obj
-    well = True
-
-    def line(ok: bool, subject: str, text: str) -> None:
-        say.out.print(f"{'ok ' if ok else 'BAD'}  {subject:<16} {text}", markup=False)
-
-    line(sys.version_info >= (3, 11), "python", f"{platform.python_version()} on {platform.platform()}")
-    for name, number in versions().items():
-        line(True, name, number)
-    for module in ("cv2", "h5py", "safetensors", "ai_edge_litert"):
-        try:
-            found = importlib.import_module(module)
-            line(True, module, getattr(found, "__version__", "present"))
-        except ImportError as error:
-            well = False
-            line(False, module, f"{error}; reinstall with: pip install --force-reinstall posecli")
-    devices = ["cpu"] + [n for n, there in (("cuda", torch.cuda.is_available()),
-                                            ("mps", torch.backends.mps.is_available())) if there]  # fmt: skip
-    line(True, "devices", f"{', '.join(devices)}; {torch.get_num_threads()} CPU threads")
-    cached = fetch.blazepose_cached()
-    line(
-        True,
-        "blazepose",
-        f"in {fetch.cache_dir()}" if cached else "not fetched yet: posecli weights pull blazepose",
-    )
-    weights = store.shipped()
-    well = well and bool(weights)
-    line(bool(weights), "weights", ", ".join(w.name for w in weights) or f"none in {store.shipped_folder()}")
-    if not well:
+    checks = [_python(), *map(_library, _LIBRARIES)]
+    if all(ok for ok, _, _ in checks):  # what follows needs them
+        checks += [_encoder(), _devices(), _blazepose(), _weights()]
+    for ok, subject, text in checks:
+        say.check(ok, subject, text)
+    if not all(ok for ok, _, _ in checks):
         raise typer.Exit(ExitCode.ERROR)
+
+
+_Check = tuple[bool, str, str]
+
+
+def _python() -> _Check:
+    return sys.version_info >= (3, 11), "python", f"{platform.python_version()} on {platform.platform()}"
+
+
+def _library(module: str) -> _Check:
+    try:
+        found = importlib.import_module(module)
+    except (ImportError, OSError) as error:  # OSError: a system library is missing or of the wrong kind
+        return False, module, f"{error}; reinstall with: pip install --force-reinstall posecli"
+    return True, module, getattr(found, "__version__", "present")
+
+
+def _encoder() -> _Check:
+    import av
+
+    ok = "libx264" in av.codecs_available
+    return (
+        ok,
+        "H.264 encoder",
+        "libx264" if ok else "missing; reinstall with: pip install --force-reinstall av",
+    )
+
+
+def _devices() -> _Check:
+    import torch
+
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    names = ", ".join(name for name, present in there.items() if present)
+    return True, "devices", f"{names}; {torch.get_num_threads()} CPU threads"
+
+
+def _blazepose() -> _Check:
+    from posecli.weights import fetch
+
+    where = f"in {fetch.cache_dir()}" if fetch.blazepose_cached() else "fetched on first use"
+    return True, "blazepose", where
+
+
+def _weights() -> _Check:
+    from posecli.weights import store
+
+    names = ", ".join(w.name for w in store.shipped())
+    return bool(names), "weights", names or f"none in {store.shipped_folder()}; reinstall posecli"
+
+
+def _mark(is_default: bool) -> str:
+    return "default" if is_default else ""

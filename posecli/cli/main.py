@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -57,15 +59,23 @@ def _settings(
 _GLOBAL = {"-v", "--verbose", "-q", "--quiet", "--debug"}
 
 
-def run(arguments: list[str] | None = None) -> None:
+def run() -> None:
     """Entry point: runs the command line and exits with an `ExitCode`."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    for name in ("SIGTERM", "SIGHUP"):  # a closed terminal or a batch queue must not leave half a file either
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _leave)
+    sys.exit(main(sys.argv[1:]))
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command line and return its exit status. With --debug, errors come through as exceptions."""
     # The global options may stand anywhere; Typer wants them before the command.
-    given = [a for a in given if a in _GLOBAL] + [a for a in given if a not in _GLOBAL]
-    sys.exit(_run(given, debug="--debug" in given))
-
-
-def _run(given: list[str], *, debug: bool) -> int:
+    given = [a for a in arguments if a in _GLOBAL] + [a for a in arguments if a not in _GLOBAL]
+    debug = "--debug" in given
     try:
         return int(app(given, standalone_mode=False) or ExitCode.OK)
     except PosecliError as error:
@@ -76,13 +86,15 @@ def _run(given: list[str], *, debug: bool) -> int:
     except typer.TyperException as error:
         if debug:
             raise
-        message = getattr(error, "format_message", error.__str__)()
-        if message:  # without arguments, the help was printed instead
-            output().error(f"{message} (see posecli --help)")
+        if message := error.format_message():  # without arguments, the help was printed instead
+            command = getattr(getattr(error, "ctx", None), "command_path", "posecli")
+            output().error(f"{message.rstrip('.')}; see: {command} --help")
         return ExitCode.USAGE
     except (KeyboardInterrupt, typer.Abort):
+        output().error("interrupted; whatever was finished before is kept")
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
+        sys.stdout = None  # or Python complains when it flushes at exit
         return ExitCode.OK
     except Exception as error:
         if debug:

@@ -7,9 +7,6 @@ from typing import Annotated
 
 import typer
 
-from posecli.camera import DEFAULT_FOV_DEG
-from posecli.pipeline import DEFAULT_DETECTOR, DEFAULT_METHOD
-
 Source = Annotated[
     Path,
     typer.Argument(
@@ -18,38 +15,49 @@ Source = Annotated[
         show_default=False,
     ),
 ]
+Video = Annotated[
+    Path,
+    typer.Argument(metavar="VIDEO", help="Video, picture or folder of pictures.", show_default=False),
+]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that are there already.")]
-Method = Annotated[str, typer.Option("--method", "-m", help=f"Lifter (posecli methods). [{DEFAULT_METHOD}]")]
+Method = Annotated[
+    str, typer.Option("--method", "-m", metavar="NAME", help="Lifter; posecli methods lists them.")
+]
 Weights = Annotated[
     str | None,
     typer.Option("--weights", "-w", metavar="FILE", help="Weights file, or the name of shipped ones."),
 ]
 Detector = Annotated[
-    str, typer.Option("--detector", help=f"2D detector (posecli detectors). [{DEFAULT_DETECTOR}]")
+    str, typer.Option("--detector", metavar="NAME", help="2D detector; posecli detectors lists them.")
 ]
+Export = Annotated[str, typer.Option("--export", metavar="KINDS", help="What to write, of: npz, bvh, mp4.")]
 Start = Annotated[float | None, typer.Option("--start", metavar="SECONDS", help="Begin here.")]
 End = Annotated[float | None, typer.Option("--end", metavar="SECONDS", help="Stop before here.")]
-Fps = Annotated[float | None, typer.Option("--fps", help="Frame rate of a folder of pictures.")]
-Hypotheses = Annotated[
-    int, typer.Option("--hypotheses", "-H", min=1, help="Poses sampled per frame, then averaged.")
+Fps = Annotated[
+    float | None, typer.Option("--fps", metavar="RATE", help="Pictures a second, of a folder of pictures.")
 ]
-Steps = Annotated[int, typer.Option("--steps", "-W", min=1, help="Denoising steps.")]
-Seed = Annotated[int, typer.Option("--seed", help="Of all random numbers.")]
+Hypotheses = Annotated[
+    int,
+    typer.Option("--hypotheses", "-H", metavar="N", min=1, help="Poses sampled per frame, then averaged."),
+]
+KeepHypotheses = Annotated[bool, typer.Option("--keep-hypotheses", help="Put every hypothesis in the NPZ.")]
+Steps = Annotated[int, typer.Option("--steps", "-W", metavar="N", min=1, help="Denoising steps.")]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Of all random numbers.")]
 Fov = Annotated[
-    float,
+    float | None,
     typer.Option(
         "--fov",
         metavar="DEGREES",
-        help="Field of view along the image's longer side; the default is a phone's main camera.",
+        help="Field of view along the image's longer side. [default: 69.4, a phone's main camera]",
     ),
 ]
-FOV_DEFAULT = round(DEFAULT_FOV_DEG, 1)
 Height = Annotated[
     float | None,
-    typer.Option(
-        "--height", metavar="METRES", help="The person's height, to set the scale.", show_default=False
-    ),
+    typer.Option("--height", metavar="METRES", help="The person's height, to set the scale."),
 ]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+MaxGap = Annotated[
+    float, typer.Option("--max-gap", metavar="SECONDS", help="Bridge absences up to this long.")
+]
+Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or mps.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never fetch anything.")]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from posecli.cli.console import ANYWHERE, Output
-from posecli.train import TrainConfig, make_weights
-from posecli.train.loop import Progress
+from posecli.cli.summary import written
+
+if TYPE_CHECKING:
+    from posecli.train.loop import Progress
 
 EPILOG = f"""[bold]Example[/bold]
 
@@ -30,6 +32,8 @@ def train(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.")] = Path("runs/latest"),
 ) -> None:
     """Train a lifter on corpus motion seen through virtual cameras; ends with weights and their card in --out."""
+    from posecli.train import TrainConfig, make_weights
+
     say: Output = context.obj
     settings = TrainConfig() if config is None else TrainConfig.from_toml(config)
     with say.stage("train", settings.steps, "steps") as advance:
@@ -41,5 +45,4 @@ def train(
                 say.note(f"step {progress.step}: loss {progress.loss:.4f}, {figures}")
 
         weights, card = make_weights(method, data, settings, out, progress=follow)
-    say.say(f"file     {weights}")
-    say.say(f"file     {card}")
+    written(say, [weights, card])

@@ -1,7 +1,8 @@
 """`<stem>.detections.h5`: one person's keypoints through a clip and the heatmaps they came from.
 
     /                 attributes: format, schema_version, skeleton, image_size, detector, detector_version,
-                      weights_hash, settings, source, start_s, end_s (the last seven as JSON)
+                      weights_hash, settings, source, start_s, end_s, warnings (the last eight as JSON). The
+                      warnings, which may lack, are the reader's: lost frames and the like.
     /keypoints        xy (T, J, 2), scores (T, J), found (T,), timestamps_s (T,), world (T, J, 3; may lack)
     /heatmaps         a row per frame with a person, see `posecli.detect.heatmaps`; may lack
 
@@ -11,6 +12,7 @@ Written while the detector runs, under a temporary name beside the target, and r
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,11 +79,12 @@ class DetectionsWriter:
         self._heatmaps.append(record)
         self._disk.check()
 
-    def finish(self, keypoints: Keypoints2D) -> None:
-        """Write the keypoints: the file is complete."""
+    def finish(self, keypoints: Keypoints2D, *, warnings: Sequence[str] = ()) -> None:
+        """Write the keypoints and what there is to warn of: the file is complete."""
         if self._heatmaps is not None:
             self._heatmaps.flush()
         self._write(keypoints)
+        self._file.attrs["warnings"] = json.dumps(list(warnings))
         self._finished = True
 
     def __exit__(
@@ -165,5 +168,12 @@ def _read_keypoints(file: h5py.File) -> Keypoints2D:
         skeleton=skeleton,
         image_size=(size[0], size[1]),
         world=world,
-        provenance={key: h5.json_value(file, key, object) for key in _PROVENANCE},
+        provenance={key: h5.json_value(file, key, object) for key in _PROVENANCE}
+        | {"warnings": _warnings(file)},
     )
+
+
+def _warnings(file: h5py.File) -> list[str]:
+    if "warnings" not in file.attrs:
+        return []
+    return [str(message) for message in h5.json_value(file, "warnings", list)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from posecli.errors import InputError, UsageError
@@ -46,18 +45,40 @@ def find(method: str, weights: str | Path | None = None) -> Path:
     """
     if weights is not None and Path(weights).is_file():
         return Path(weights)
-    of_method = [w for w in shipped() if w.method == method]
     if weights is None:
+        of_method = [w for w in shipped() if w.method == method]
         if not of_method:
             raise InputError(f"no weights for {method} ship with posecli; name a file with --weights")
         return of_method[0].path
-    named = [w for w in shipped() if w.name == str(weights)]
+    named = [w for w in shipped() if w.name == str(weights).removesuffix(".safetensors")]
     if not named:
         names = ", ".join(w.name for w in shipped()) or "none"
         raise InputError(f"no weights file {weights}; shipped are: {names} (posecli weights list)")
     if named[0].method != method:
-        raise UsageError(f"{named[0].name} are weights of {named[0].method}, not of {method}")
+        raise UsageError(
+            f"{named[0].name} are weights of {named[0].method}, not of {method}; use --method {named[0].method}"
+        )
     return named[0].path
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A shipped file beside its record; `state` is "intact", "DIFFERS" or "not recorded"."""
+
+    weights: ShippedWeights
+    sha256: str
+    state: str
+
+
+def verify() -> list[Verified]:
+    """Compare every shipped file with its recorded hash."""
+    recorded = recorded_hashes()
+    checked = []
+    for weights in shipped():
+        digest, wanted = sha256(weights.path), recorded.get(weights.path.name)
+        state = "not recorded" if wanted is None else "intact" if wanted == digest else "DIFFERS"
+        checked.append(Verified(weights, digest, state))
+    return checked
 
 
 def recorded_hashes() -> dict[str, str]:
@@ -69,7 +90,6 @@ def recorded_hashes() -> dict[str, str]:
     return {name.strip(): digest for digest, name in pairs}
 
 
-@cache
 def sha256(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
