@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import golden_ddhpose
+import golden_metrics
 import golden_schedules
 import pytest
 from cases import Case, all_cases
@@ -18,6 +19,8 @@ Handler = Callable[[Case], dict[str, Check]]
 
 HANDLERS: dict[str, Handler] = {
     "DDHPose (": golden_ddhpose.checks,
+    "mpjpe, weighted_mpjpe, p_mpjpe": golden_metrics.checks,
+    "mpjpe_diffusion_all_min": golden_metrics.checks_hypotheses,
     "schedule buffers of D3DP / DDHPose": golden_schedules.checks,
 }
 
