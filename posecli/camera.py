@@ -79,7 +79,7 @@ def root_path(
     pose = np.asarray(joints, dtype=np.float64)
     flat = camera.rays(keypoints)[..., :2]  # (T, J, 2): x/z, y/z
     weight = np.where(np.isfinite(flat).all(-1) & np.isfinite(pose).all(-1), weights, 0.0).astype(np.float64)
-    flat, pose = np.nan_to_num(flat), np.nan_to_num(pose)
+    flat, pose = (np.where(np.isfinite(x), x, 0.0) for x in (flat, pose))
     bending = smoothness * _bending(np.asarray(timestamps_s, dtype=np.float64))
     depth = np.full(len(pose), _first_depth(flat, pose, weight))
     path = np.zeros((len(pose), 3))

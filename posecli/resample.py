@@ -11,13 +11,13 @@ Array = NDArray[np.float64]
 
 
 def uniform_times(first: float, last: float, rate: float) -> Array:
-    """Times (G,) at `rate` (Hz) from `first` on, as many as reach `last` (seconds)."""
-    count = int(np.ceil((last - first) * rate - 1e-6)) + 1
-    return first + np.arange(count) / rate
+    """Evenly spaced times (G,) from `first` to `last` (seconds), both included, as near to `rate` (Hz) as fits."""
+    steps = max(1, round((last - first) * rate)) if last > first else 0
+    return np.linspace(first, last, steps + 1)
 
 
 def to_grid(times: Array, points: NDArray[np.floating], grid: Array) -> Array:
-    """Points (T, ...) at increasing `times` → (G, ...) at the uniform times `grid`, held beyond the ends.
+    """Points (T, ...) at increasing `times` → (G, ...) at the evenly spaced times `grid`, held beyond the ends.
 
     Where the source is slower, straight lines between its samples. Where it is faster, the value at each grid
     time of a line fitted to the samples under a tent two grid steps wide: an average that keeps no aliases and

@@ -10,10 +10,11 @@ from posecli.resample import linear, spline, to_grid, uniform_times
 RNG = np.random.default_rng(3)
 
 
-def test_the_grid_reaches_the_last_frame() -> None:
+def test_the_grid_goes_from_the_first_frame_to_the_last() -> None:
     np.testing.assert_allclose(uniform_times(2.0, 2.0, 30), [2.0])
     np.testing.assert_allclose(uniform_times(0.0, 0.1, 30), [0, 1 / 30, 2 / 30, 0.1])
-    assert len(uniform_times(0.0, 0.101, 30)) == 5
+    np.testing.assert_allclose(uniform_times(0.0, 0.108, 30), [0, 0.036, 0.072, 0.108])
+    np.testing.assert_allclose(uniform_times(5.0, 5.001, 30), [5.0, 5.001])
 
 
 @pytest.mark.parametrize("fps", [12, 24, 29.97, 30, 31, 50, 59.94, 60, 120, 240])
@@ -29,14 +30,14 @@ def test_straight_motion_is_kept_at_any_rate(fps: float) -> None:
 
 def test_straight_motion_is_kept_at_uneven_times() -> None:
     times = np.cumsum(RNG.uniform(0.002, 0.06, 200))
-    grid = uniform_times(times[0], times[-1], 30)[:-1]
+    grid = uniform_times(times[0], times[-1], 30)
     np.testing.assert_allclose(to_grid(times, times[:, None], grid)[:, 0], grid, atol=1e-9)
 
 
 def test_a_faster_source_is_averaged() -> None:
-    times = np.arange(1200) / 120
-    noise = RNG.normal(size=(1200, 1))
-    alternating = (-1.0) ** np.arange(1200)[:, None]
+    times = np.arange(1201) / 120
+    noise = RNG.normal(size=(1201, 1))
+    alternating = (-1.0) ** np.arange(1201)[:, None]
     grid = uniform_times(0, times[-1], 30)
     inside = to_grid(times, noise, grid)[2:-2]
     # The tent at 120 Hz: (1, 2, 3, 4, 3, 2, 1) / 16, whose squares sum to 44 / 256.

@@ -16,7 +16,7 @@ TRUTH = RNG.normal(size=(8, 17, 3))
 
 
 def test_only_limbs_and_complete_frames_count() -> None:
-    truth, guess = TRUTH.copy(), TRUTH + [0.3, 0.0, 0.0]
+    truth, guess = TRUTH.copy(), TRUTH + np.array([0.3, 0.0, 0.0])
     truth[:, [7, 9, 10]] = np.nan  # no truth for these, as in the files
     guess[0, 13] = np.nan
     truth[1, 5] = np.nan

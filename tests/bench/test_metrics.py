@@ -13,7 +13,7 @@ POSES = RNG.normal(size=(6, 17, 3))
 
 
 def test_mpjpe_of_a_shift_is_its_length() -> None:
-    np.testing.assert_allclose(mpjpe(POSES + [3.0, 0.0, 4.0], POSES), 5.0, rtol=1e-12)
+    np.testing.assert_allclose(mpjpe(POSES + np.array([3.0, 0.0, 4.0]), POSES), 5.0, rtol=1e-12)
     one_joint = POSES.copy()
     one_joint[:, 5, 1] += 1.7
     np.testing.assert_allclose(mpjpe(one_joint, POSES), 0.1, rtol=1e-12)
