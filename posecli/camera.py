@@ -107,7 +107,7 @@ def _solve(flat: Array, pose: Array, weight: Array, bending: Array) -> Array:
     band[2, :, 0] = -total_u
     band[0::3] += bending[..., None]
     # Frames that nothing holds must not leave the system without a solution, nor rounding without a root.
-    band[0] += 1e-9 * total.mean() + 1e-13 * band[0].max() + 1e-15
+    band[0] += 1e-9 * total.mean() + 1e-14 * band[0].max() + 1e-15
     right = np.stack([miss_u.sum(1), miss_v.sum(1), -(u * miss_u + v * miss_v).sum(1)], axis=1)
     return solveh_banded(band.reshape(7, -1), right.ravel(), lower=True).reshape(-1, 3)
 
@@ -127,7 +127,7 @@ def _bending(times: Array) -> Array:
     bands = np.zeros((3, len(times)))
     if len(times) < 3:
         return bands
-    steps = np.maximum(np.diff(times), 1e-3)  # nearer frames would outweigh all others
+    steps = np.maximum(np.diff(times), 4e-3)  # frames almost at once would outweigh all others
     before, after = steps[:-1], steps[1:]
     # Second difference of three neighbours, scaled so that its squares integrate.
     span = np.sqrt((before + after) / 2)

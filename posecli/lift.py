@@ -191,7 +191,7 @@ def _roots(
     camera: Pinhole,
 ) -> NDArray[np.float32]:
     """Path of the root (T, 3), each stretch by itself."""
-    weights = np.where(found[:, None], np.nan_to_num(body.scores) + 1e-6, 0.0)
+    weights = np.where(found[:, None], np.maximum(np.nan_to_num(body.scores), 0.01), 0.0)
     weights[:, [j for j in range(H36M17.num_joints) if j not in LIMBS]] *= 0.2  # built joints are less exact
     roots = np.full((len(body), 3), np.nan, dtype=np.float32)
     for rows in (segment.rows for segment in segments):

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 import tracemalloc
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ class Linear:
     window: int = 27
     noise: float = 0.0
     skeleton: Skeleton = H36M17
-    config: Settings = Settings()
+    config: Settings = field(default_factory=Settings)
 
     def lift_windows(self, x2d: Tensor, *, hypotheses: int, steps: int, generator: torch.Generator) -> Tensor:
         assert x2d.dtype == torch.float32 and x2d.shape[1:] == (self.window, 17, 2)
@@ -286,7 +287,7 @@ def test_progress_reaches_its_total_once() -> None:
     lift_keypoints(body, Linear(), LiftConfig(batch=3), progress=lambda *call: calls.append(call))
     done, totals = zip(*calls, strict=True)
     assert len(set(totals)) == 1 and done[-1] == totals[0]
-    assert all(a < b for a, b in zip(done, done[1:], strict=False))
+    assert all(a < b for a, b in pairwise(done))
 
 
 class Elsewhere(nn.Module):
