@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -136,9 +135,3 @@ def one_line(message: str) -> str:
     return "".join(
         c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(message.splitlines())
     )
-
-
-def output() -> Output:
-    """A plain output, for what must be said before the options are known."""
-    sys.stdout.flush()
-    return Output()
