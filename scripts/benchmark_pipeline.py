@@ -9,7 +9,7 @@ Speed: `posecli.lift` (decode, detect, lift with one hypothesis and one step; no
 take turns; every run is a fresh process held to the same cores, and warms up on the first frames. Frames per
 second count from opening the file to the motion; imports and the warm-up are not in it, loading the networks is.
 Memory: peak resident memory of a process that lifts the clip, played in a loop for so many minutes, and keeps
-its detections in a file. Ends with status 1 below --min-fps or above --max-growth.
+detections and motion (npz) in files. Ends with status 1 below --min-fps or above --max-growth.
 
 MediaPipe (about 660 MB) is installed into a virtual environment of its own on first use.
 """
@@ -68,7 +68,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured there")
     parser.add_argument("--repeats", type=int, default=5, help="fresh processes of each; 0: no speed")
     parser.add_argument("--cores", type=int, default=2, help="CPU cores that a run may use")
-    parser.add_argument("--detections", action="store_true", help="keep the detections in a file, too")
+    parser.add_argument("--detections", action="store_true", help="also write detections and motion (npz)")
     parser.add_argument(
         "--venv", type=Path, default=ROOT.parent / "env" / "mp", help="environment of mediapipe"
     )
@@ -233,7 +233,13 @@ def run_posecli(video: Path, detections: bool, warm_up_s: float) -> Run:
     with tempfile.TemporaryDirectory() as folder, measured() as total:
         if detections:
             outcome = lift_to_files(
-                video, out=folder, exports=(), config=config, device="cpu", offline=True, reporter=stages
+                video,
+                out=folder,
+                exports=("npz",),
+                config=config,
+                device="cpu",
+                offline=True,
+                reporter=stages,
             )
             motion = outcome.motion
         else:
@@ -374,7 +380,9 @@ def machine(cores: list[int]) -> dict[str, Any]:
 
 def describe(video: Path) -> dict[str, Any]:
     from posecli.media import open_media
+    from posecli.weights.fetch import blazepose_files
 
+    blazepose_files()  # fetched before the runs, which stay offline
     info = open_media(video).info
     return {
         "file": video.name if video.stem != "video" else f"{video.parent.name}/{video.name}",
