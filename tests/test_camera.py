@@ -38,7 +38,7 @@ def test_field_of_view_is_that_of_the_longer_side() -> None:
 def test_projection_is_the_matrix_and_undone_by_rays() -> None:
     camera = Pinhole(800.0, (310.0, 255.0))
     np.testing.assert_allclose(camera.project(np.array([[0.5, -0.25, 2.0]])), [[510.0, 155.0]])
-    points = RNG.uniform(-1, 1, (20, 3)) + [0, 0, 3]
+    points = RNG.uniform(-1, 1, (20, 3)) + np.array([0, 0, 3])
     homogeneous = points @ camera.matrix.T
     np.testing.assert_allclose(camera.project(points), homogeneous[:, :2] / homogeneous[:, 2:])
     np.testing.assert_allclose(camera.rays(camera.project(points)) * points[:, 2:], points)
@@ -92,7 +92,7 @@ def test_it_minimises_the_documented_cost() -> None:
 def test_it_stays_sane_where_nothing_is_known() -> None:
     times = np.array([0.0, 1e-6, 0.5, 0.5 + 1e-6, 1.0])  # frames almost at once
     pose = moving_person(times)
-    keypoints = CAMERA.project(pose + [0.2, 0.1, 20.0])
+    keypoints = CAMERA.project(pose + np.array([0.2, 0.1, 20.0]))
     path = root_path(pose, keypoints, np.full((5, 17), 0.01), times, CAMERA)
     np.testing.assert_allclose(path, np.tile([0.2, 0.1, 20.0], (5, 1)), rtol=0.02)
     assert np.isfinite(root_path(pose, keypoints, np.zeros((5, 17)), times, CAMERA)).all()

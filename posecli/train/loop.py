@@ -10,7 +10,6 @@ import csv
 import hashlib
 import json
 import math
-import pickle
 import time
 import tomllib
 from collections.abc import Callable, Sequence
@@ -239,7 +238,7 @@ class _Run:
         try:
             state = torch.load(self.path, weights_only=True, map_location="cpu")
             settings, corpus = state["fingerprint"], state.get("corpus", self.corpus)
-        except (OSError, RuntimeError, EOFError, KeyError, AttributeError, TypeError, pickle.UnpicklingError):
+        except Exception:  # a damaged file makes the unpickler raise whatever it stumbles over
             raise InputError(f"{self.path} is damaged; delete it to start the run again") from None
         if settings != self.fingerprint or corpus != self.corpus:
             what = "settings" if settings != self.fingerprint else "motion"
