@@ -46,7 +46,8 @@ class LiftConfig:
     max_gap_s: absences up to this long (from sighting to sighting) are bridged, longer ones split the motion.
     fov_deg: field of view along the image's longer side.
     height_m: the person's standing height, where known; else the size comes from the training data.
-    keep_hypotheses: put all of them in the result.
+    keep_hypotheses: put all of them in the result. Each window draws its own, and where windows overlap they are
+        blended: there they spread less than `joints_3d_std` says, which is the spread within windows.
     batch: windows times hypotheses per network call; at least one window. A sampler draws its noise call by
         call, so a seed gives the same result for the same batch only.
     """
