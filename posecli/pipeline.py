@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
@@ -27,7 +28,7 @@ from posecli.media import open_media
 from posecli.media.frames import Frames
 from posecli.methods import METHODS
 from posecli.motion import Motion
-from posecli.reporting import Reporter, Silent
+from posecli.reporting import Advance, Reporter, Silent
 from posecli.weights import store
 from posecli.weights.format import load_weights
 
@@ -42,6 +43,12 @@ class Clip:
     start: float | None = None
     end: float | None = None
     fps: float | None = None  # of a folder of pictures
+
+    def __post_init__(self) -> None:
+        for name in ("start", "end", "fps"):
+            value = getattr(self, name)
+            if value is not None and not math.isfinite(value):
+                raise UsageError(f"--{name} must be a finite number, not {value}")
 
     def open(self) -> Frames:
         return open_media(self.path, start=self.start, end=self.end, fps=self.fps)
@@ -281,7 +288,7 @@ class _Walk:
                 lifting.config,
                 rate=lifting.rate_hz,
                 error_std=lifting.error_std,
-                progress=lambda done, total: advance(done),
+                progress=advance,
             )
         for message in _absences(motion):
             self.warn(message)
@@ -328,8 +335,17 @@ class _Walk:
 
     def _engine(self) -> Any:
         make = partial(DETECTORS[self.detector], threads=torch.get_num_threads(), offline=self.offline)
-        with self.reporter.stage("fetch detector", None, "bytes") as advance:
-            return make(progress=lambda done, total: advance(done))
+        with ExitStack() as stack:
+            advance: Advance | None = None
+
+            def fetching(done: int, total: int) -> None:  # is called only where something is missing
+                nonlocal advance
+                megabytes = total // 10**6
+                if advance is None:
+                    advance = stack.enter_context(self.reporter.stage("fetch detector", megabytes, "MB"))
+                advance(done // 10**6)
+
+            return make(progress=fetching)
 
     def warn(self, message: str) -> None:
         self.warnings.append(message)

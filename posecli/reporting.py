@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-Advance = Callable[[int], None]
-"""Called with the number of units done so far."""
+
+class Advance(Protocol):
+    """Called with the number of units done so far, and with how many there are where that is known only now."""
+
+    def __call__(self, done: int, total: int | None = None) -> None: ...
 
 
 class Reporter(Protocol):
@@ -25,7 +28,7 @@ class Silent:
 
     @contextmanager
     def stage(self, name: str, total: int | None, unit: str) -> Iterator[Advance]:
-        yield lambda done: None
+        yield lambda done, total=None: None
 
     def warn(self, message: str) -> None:
         pass

@@ -47,7 +47,7 @@ class Output:
     def stage(self, name: str, total: int | None, unit: str) -> Iterator[Advance]:
         """Progress of one stage: a bar with rate and time left on a terminal, lines now and then elsewhere."""
         if self.quiet:
-            yield lambda done: None
+            yield lambda done, total=None: None
         elif self.err.is_terminal:
             with self._bar(name, total) as advance:
                 yield advance
@@ -64,7 +64,7 @@ class Output:
         with Progress(*columns, console=self.err, transient=True) as progress:
             task = progress.add_task(name, total=total)
 
-            def advance(done: int) -> None:
+            def advance(done: int, total: int | None = total) -> None:
                 # Counts in headers are not believed: a bar never says 120 of 100.
                 progress.update(task, completed=done, total=None if total is None else max(total, done))
 
@@ -75,7 +75,7 @@ class Output:
         began = said = time.monotonic()
         count = 0
 
-        def advance(done: int) -> None:
+        def advance(done: int, total: int | None = total) -> None:
             nonlocal said, count
             count = done
             now = time.monotonic()

@@ -46,8 +46,9 @@ def stages(say: Output, seconds: Mapping[str, float], frames: int, *, earlier: b
     """Seconds per stage, the rate of detection, and all of them together."""
     parts = ["detect 0 s (done before)"] if earlier else []
     for name, value in seconds.items():
-        rate = f" ({frames / value:.0f} frames/s)" if name == "detect" and value > 0 else ""
-        parts.append(f"{name} {value:.1f} s{rate}")
+        rate = frames / value if value > 0 else 0.0
+        detail = f" ({rate:.{0 if rate >= 10 else 1}f} frames/s)" if name == "detect" else ""
+        parts.append(f"{name} {value:.1f} s{detail}")
     say.fact("time", f"{', '.join(parts)}; {sum(seconds.values()):.1f} s in all")
 
 

@@ -37,8 +37,8 @@ def pull(
         raise UsageError(
             f"nothing to fetch by the name {name!r}; one of: blazepose (the lifters' weights ship)"
         )
-    with say.stage("fetch blazepose", fetch.WHEEL_BYTES, "bytes") as advance:
-        fetch.blazepose_files(progress=lambda done, total: advance(done))
+    with say.stage("fetch blazepose", fetch.WHEEL_BYTES // 10**6, "MB") as advance:
+        fetch.blazepose_files(progress=lambda done, total: advance(done // 10**6))
     say.say(f"blazepose is in {fetch.cache_dir()}")
 
 
