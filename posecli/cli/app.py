@@ -65,7 +65,7 @@ def dispatch(arguments: list[str]) -> int:
     # The global options may stand anywhere; Typer wants them before the command.
     given = [a for a in arguments if a in _GLOBAL] + [a for a in arguments if a not in _GLOBAL]
     try:
-        return int(app(given, standalone_mode=False) or ExitCode.OK)
+        return int(app(given, prog_name="posecli", standalone_mode=False) or ExitCode.OK)
     except typer.TyperException as error:
         message = error.format_message()
         if not message:  # without arguments, the help was printed instead

@@ -122,7 +122,7 @@ class Output:
         """A table on a terminal, tab-separated lines elsewhere (for `cut` and `grep`)."""
         if not self.out.is_terminal:
             for row in rows:
-                self.out.print("\t".join(row), markup=False)
+                self.out.file.write("\t".join(row) + "\n")  # Console.print would turn tabs into spaces
             return
         table = Table(*headings, box=None, header_style="bold", pad_edge=False)
         for row in rows:

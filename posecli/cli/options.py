@@ -49,7 +49,7 @@ Fov = Annotated[
     typer.Option(
         "--fov",
         metavar="DEGREES",
-        help="Field of view along the image's longer side. [default: 69.4, a phone's main camera]",
+        help="Field of view along the image's longer side; 69.4 (a phone's main camera) if not given.",
     ),
 ]
 Height = Annotated[
