@@ -318,7 +318,7 @@ class Stages:
     @contextmanager
     def stage(self, name: str, total: int | None, unit: str) -> Iterator[Any]:
         clock = time.perf_counter()
-        yield lambda done: None
+        yield lambda *done: None
         name = {"detect": "decode, detect", "fetch detector": "load detector"}.get(name, name)
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - clock
 
