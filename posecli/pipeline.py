@@ -23,7 +23,7 @@ from posecli.detect.store import DetectionsWriter, load_detections, reuse_obstac
 from posecli.errors import InputError, NobodyError, OutputError, UsageError
 from posecli.export import EXPORTERS
 from posecli.export.video import save_video
-from posecli.lift import LiftConfig, lift_keypoints
+from posecli.lifting import LiftConfig, lift_keypoints
 from posecli.media import open_media
 from posecli.media.frames import Frames
 from posecli.methods import METHODS

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from posecli.bench.clips import load_truth, score
 from posecli.detect import DETECTORS
-from posecli.lift import LiftConfig, lift_keypoints
+from posecli.lifting import LiftConfig, lift_keypoints
 from posecli.media import open_media
 from posecli.pipeline import versions
 from posecli.weights import store

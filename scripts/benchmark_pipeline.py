@@ -221,7 +221,7 @@ def run_posecli(video: Path, detections: bool, warm_up_s: float) -> Run:
     import numpy as np
     import torch
 
-    from posecli.lift import LiftConfig
+    from posecli.lifting import LiftConfig
     from posecli.media import open_media
     from posecli.pipeline import lift, lift_to_files, versions
 

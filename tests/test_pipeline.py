@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import posecli
 from posecli.errors import InputError, NobodyError, OutputError, UsageError
-from posecli.lift import LiftConfig
+from posecli.lifting import LiftConfig
 from posecli.media import VideoWriter
 from posecli.pipeline import Outcome, detect_to_file, frame_ranges, lift_to_files
 
@@ -185,11 +185,11 @@ def test_python_finds_the_same(clip: Path, first: Outcome) -> None:
         posecli.lift("nope.mp4")
 
 
-def test_import_is_light_and_lift_stays_a_function() -> None:
-    """Also after somebody imported the module of that name."""
+def test_import_is_light() -> None:
+    """What stands in the package is imported when it is first asked for."""
     code = (
         "import sys, posecli; assert not {'torch', 'numpy'} & set(sys.modules); "
-        "from posecli.lift import LiftConfig; import posecli.lift; "
+        "from posecli.lifting import LiftConfig; "
         "assert posecli.LiftConfig is LiftConfig and callable(posecli.lift); "
         "assert {'lift', 'load', 'Motion'} <= set(dir(posecli))"
     )

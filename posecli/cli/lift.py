@@ -53,7 +53,7 @@ with an estimated path of the pelvis through space. Frames with nobody are marke
     """
     from posecli import pipeline
     from posecli.camera import DEFAULT_FOV_DEG
-    from posecli.lift import LiftConfig
+    from posecli.lifting import LiftConfig
 
     say: Output = context.obj
     config = LiftConfig(

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from posecli.camera import Pinhole
 from posecli.detect.keypoints import Keypoints2D
 from posecli.errors import InputError, NobodyError, UsageError
-from posecli.lift import LiftConfig, lift_keypoints, standing_height, window_starts
+from posecli.lifting import LiftConfig, lift_keypoints, standing_height, window_starts
 from posecli.skeleton import H36M17, MPI3DHP17, Skeleton
 
 SIZE = (1280, 720)
