@@ -55,7 +55,8 @@ CASES = [
 ]
 
 
-UNEVEN = ("robust/juggle_vfr_6s.mp4",)  # a BVH has one frame time: resampled
+# A BVH has one frame time: of these it is resampled. The second lacks a frame before its last one.
+UNEVEN = ("robust/juggle_vfr_6s.mp4", "robust/jüggle with space (1) 人.mp4")
 
 
 def container_times(video: Path) -> np.ndarray:
