@@ -33,6 +33,7 @@ from posecli.weights import store
 from posecli.weights.format import load_weights
 
 DETECTIONS_SUFFIX = ".detections.h5"
+_MOST_THREADS = 4  # the detector's networks are small: more threads would only wait for each other
 
 
 @dataclass(frozen=True)
@@ -334,7 +335,8 @@ class _Walk:
         return None
 
     def _engine(self) -> Any:
-        make = partial(DETECTORS[self.detector], threads=torch.get_num_threads(), offline=self.offline)
+        threads = min(torch.get_num_threads(), _MOST_THREADS)
+        make = partial(DETECTORS[self.detector], threads=threads, offline=self.offline)
         with ExitStack() as stack:
             advance: Advance | None = None
 
