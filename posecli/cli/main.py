@@ -5,6 +5,7 @@ Everything heavier than this file is imported inside `main`: Ctrl-C is answered 
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import sys
@@ -18,11 +19,20 @@ def run() -> None:
     for name in ("SIGTERM", "SIGHUP"):  # a closed terminal or a batch queue must not leave half a file either
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), _leave)
+    sys.unraisablehook = _interrupt_again
     sys.exit(main(sys.argv[1:]))
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
+
+
+def _interrupt_again(lost: sys.UnraisableHookArgs) -> None:
+    """A Ctrl-C that fell into a destructor or a weak reference's callback is dropped by Python: send it anew."""
+    if lost.exc_type is KeyboardInterrupt:
+        _thread.interrupt_main()
+    else:
+        sys.__unraisablehook__(lost)
 
 
 def main(arguments: list[str]) -> int:
