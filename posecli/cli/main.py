@@ -9,6 +9,7 @@ import _thread
 import os
 import signal
 import sys
+import threading
 from types import FrameType
 
 from posecli.errors import ExitCode, PosecliError
@@ -30,7 +31,8 @@ def _leave(number: int, frame: FrameType | None) -> None:
 def _interrupt_again(lost: sys.UnraisableHookArgs) -> None:
     """A Ctrl-C that fell into a destructor or a weak reference's callback is dropped by Python: send it anew."""
     if lost.exc_type is KeyboardInterrupt:
-        _thread.interrupt_main()
+        # From another thread and a moment later: sent from here it would fall into this very hook.
+        threading.Timer(0.01, _thread.interrupt_main).start()
     else:
         sys.__unraisablehook__(lost)
 
