@@ -1,1 +1,1 @@
-"""TODO."""
+"""Measures of poses, and scores on clips with truth."""

@@ -29,7 +29,7 @@ _LIMB_NAMES = {
     "left_wrist": "LWrist", "right_wrist": "RWrist",
 }  # fmt: skip
 
-# Where each point hangs, and the group of bones whose length varies as one (see `Proportions`).
+# Where each point hangs, and the group of bones whose length varies as one.
 _PARENTS = (*H36M17.parents, *(10,) * 7, 6, 3, 6, 3)
 _GROUPS = {
     "hips": (1, 4), "thighs": (2, 5), "shins": (3, 6), "trunk": (7, 8), "neck": (9,),

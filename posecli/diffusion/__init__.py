@@ -1,1 +1,1 @@
-"""TODO."""
+"""The mathematics of diffusion, apart from any network."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Networks that know no diffusion."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Weights: where they are, how they are stored, fetched, and read from official checkpoints."""

@@ -6,7 +6,6 @@ One header entry, "posecli", holds JSON: `format` (version of this layout), `met
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import tempfile
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 
 from posecli.errors import InputError, OutputError
 from posecli.methods import METHODS
+from posecli.weights.store import sha256
 
 FORMAT = 1
 _ENTRY = "posecli"
@@ -115,8 +115,7 @@ def load_weights(path: Path, device: torch.device | str = "cpu") -> tuple[str, A
 def weights_hash(path: Path) -> str:
     """SHA-256 of the file, in hexadecimal. Raises InputError when it cannot be read."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256(path)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
 

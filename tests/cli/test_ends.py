@@ -169,3 +169,17 @@ def test_ctrl_c(
     assert errors.splitlines()[-1] == "error: interrupted; what was finished before is kept"
     assert "Traceback" not in errors
     assert {p.name for p in out.iterdir()} == kept if kept else not out.exists()
+
+
+def test_ctrl_c_in_a_destructor_comes_again() -> None:
+    """Python drops exceptions raised in destructors and weak references' callbacks; Ctrl-C must not be lost."""
+    code = (
+        "import sys, time, posecli.cli.main as m\n"
+        "sys.unraisablehook = m._interrupt_again\n"
+        "class Falls:\n"
+        "    def __del__(self): raise KeyboardInterrupt\n"
+        "try:\n"
+        "    Falls(); time.sleep(20)\n"
+        "except KeyboardInterrupt: sys.exit(130)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=15).returncode == 130
