@@ -133,7 +133,7 @@ def _download_wheel(scratch: Path, progress: Progress | None) -> Path:
         sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input",
         "--no-deps", "--only-binary=:all:", *_WHEEL_TAGS, "-d", str(incoming), REQUIREMENT,
     ]  # fmt: skip
-    log = scratch / "pip.log"
+    log, seen = scratch / "pip.log", 0
     environment = {**os.environ, "TMPDIR": str(working), "TEMP": str(working), "TMP": str(working)}
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -141,8 +141,9 @@ def _download_wheel(scratch: Path, progress: Progress | None) -> Path:
         )
         try:
             while process.poll() is None:
-                if progress is not None:
-                    progress(min(_bytes_below(incoming) + _bytes_below(working), WHEEL_BYTES), WHEEL_BYTES)
+                if progress is not None:  # while pip copies, bytes count twice; never go back
+                    seen = max(seen, min(_bytes_below(incoming) + _bytes_below(working), WHEEL_BYTES))
+                    progress(seen, WHEEL_BYTES)
                 time.sleep(0.1)
         finally:
             if process.poll() is None:  # Ctrl-C
