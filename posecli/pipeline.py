@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -128,7 +128,7 @@ def lift(
     UsageError (a value that cannot work), NobodyError (no person in any frame), NetworkError.
     """
     walk = _Walk(Clip(Path(path), start, end, fps), detector, reporter or Silent(), offline=offline)
-    lifting = _Lifting(method, weights, device, config or LiftConfig())
+    lifting = Lifting(method, weights, device, config or LiftConfig())
     return walk.lift(walk.keypoints(None), lifting)
 
 
@@ -163,7 +163,7 @@ def lift_to_files(
     _refuse_to_overwrite(clip.path, list(targets.values()), overwrite)
     walk = _Walk(clip, detector, reporter or Silent(), offline=offline)
     # A wrong name or value should fail before minutes of detection.
-    lifting = _Lifting(method, weights, device, config or LiftConfig())
+    lifting = Lifting(method, weights, device, config or LiftConfig())
     with _folder_for_results(folder):
         keypoints = walk.keypoints(folder / f"{clip.stem}{DETECTIONS_SUFFIX}")
         motion = walk.lift(keypoints, lifting)
@@ -194,8 +194,11 @@ def detect_to_file(
     return Detected(keypoints, target, walk.seconds, walk.warnings, walk.reused is not None)
 
 
-class _Lifting:
-    """A lifter with its weights on its device, and what is to be recorded of it."""
+class Lifting:
+    """A lifter with its weights on its device, and what is to be recorded of it.
+
+    Raises UsageError or InputError where method, weights, device and settings do not go together.
+    """
 
     def __init__(self, method: str, weights: str | Path | None, device: str, config: LiftConfig) -> None:
         if method not in METHODS:
@@ -221,6 +224,17 @@ class _Lifting:
             "rate_hz": self.rate_hz,
             **asdict(config),
         }
+
+    def __call__(self, keypoints: Keypoints2D, progress: Callable[[int, int], None] | None = None) -> Motion:
+        """Lift one clip's keypoints; progress is called with (windows done, windows in all)."""
+        return lift_keypoints(
+            keypoints,
+            self.model,
+            self.config,
+            rate=self.rate_hz,
+            error_std=self.error_std,
+            progress=progress,
+        )
 
 
 class _Walk:
@@ -280,17 +294,10 @@ class _Walk:
         self.reused = path
         return keypoints
 
-    def lift(self, keypoints: Keypoints2D, lifting: _Lifting) -> Motion:
+    def lift(self, keypoints: Keypoints2D, lifting: Lifting) -> Motion:
         """Keypoints → motion, with everything that made it written into its settings."""
         with self._timed("lift", None, "windows") as advance:
-            motion = lift_keypoints(
-                keypoints,
-                lifting.model,
-                lifting.config,
-                rate=lifting.rate_hz,
-                error_std=lifting.error_std,
-                progress=advance,
-            )
+            motion = lifting(keypoints, advance)
         for message in _absences(motion):
             self.warn(message)
         settings = {
