@@ -115,13 +115,23 @@ class Simulator:
 
     clips are brought to twice `config.rate` once; a subject's share of the windows goes with the square root of
     its minutes, so that much-recorded people do not drown the rest.
+    device: where everything is kept and drawn; generators must be of that device.
     """
 
     def __init__(
-        self, clips: Sequence[MotionClip], window: int, config: SimulatorConfig | None = None
+        self,
+        clips: Sequence[MotionClip],
+        window: int,
+        config: SimulatorConfig | None = None,
+        device: torch.device | str = "cpu",
     ) -> None:
         self.config = config or SimulatorConfig()
         self.window = window
+        self.device = torch.device(device)
+        with self.device:  # new tensors are made there, here and in `draw` and `look`
+            self._prepare(clips)
+
+    def _prepare(self, clips: Sequence[MotionClip]) -> None:
         self._fine_rate = 2 * self.config.rate
         pieces, weights = [], []
         minutes: dict[int, float] = {}
@@ -129,7 +139,7 @@ class Simulator:
             minutes[clip.subject] = minutes.get(clip.subject, 0.0) + len(clip.points) / clip.fps / 60
         for clip in clips:
             points = _resample(clip.points, clip.fps, self._fine_rate)
-            pieces.append(torch.from_numpy(points))
+            pieces.append(torch.from_numpy(points).to(self.device))
             weights.append(len(points) * clip.weight / math.sqrt(max(minutes[clip.subject], 1e-6)))
         if not pieces:
             raise ValueError("no clips to draw from")
@@ -156,15 +166,20 @@ class Simulator:
 
     def draw(self, batch: int, generator: torch.Generator) -> Batch:
         """`batch` windows, all randomness from `generator`."""
-        config, points = self.config, self._windows(batch, generator)
-        points = posture.mix_bodies(points, config.mixed, generator)
-        points = posture.sit(points, config.sitting, generator)
-        points = posture.reach(points, config.reaching, generator)
-        points = self._vary(points, generator)
-        return self.look(points, generator)
+        with self.device:
+            config, points = self.config, self._windows(batch, generator)
+            points = posture.mix_bodies(points, config.mixed, generator)
+            points = posture.sit(points, config.sitting, generator)
+            points = posture.reach(points, config.reaching, generator)
+            points = self._vary(points, generator)
+            return self.look(points, generator)
 
     def look(self, points: Tensor, generator: torch.Generator) -> Batch:
         """Points (B, T, 28, 3), metres, y up → through a random camera and detector noise."""
+        with self.device:
+            return self._look(points, generator)
+
+    def _look(self, points: Tensor, generator: torch.Generator) -> Batch:
         camera = self._cameras(points, generator)
         zoom = torch.exp(self.config.focal_std * _normal((len(points), 1, 1, 1), generator))
         flat = camera[..., :2] / camera[..., 2:] * zoom
