@@ -21,6 +21,7 @@ HANDLERS: dict[str, Handler] = {
     "DDHPose (": golden_ddhpose.checks,
     "mpjpe, weighted_mpjpe, p_mpjpe": golden_metrics.checks,
     "mpjpe_diffusion_all_min": golden_metrics.checks_hypotheses,
+    "PCK@150 / AUC / MPJPE": golden_metrics.checks_3dhp,
     "schedule buffers of D3DP / DDHPose": golden_schedules.checks,
 }
 
