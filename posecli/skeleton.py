@@ -117,7 +117,27 @@ MPI3DHP17 = Skeleton(
     right=(2, 3, 4, 8, 9, 10),
 )  # fmt: skip
 
-SKELETONS: dict[str, Skeleton] = {s.name: s for s in (H36M17, BLAZEPOSE33, MPI3DHP17)}
+H36M16 = Skeleton(
+    name="h36m16",
+    joint_names=tuple(name for name in H36M17.joint_names if name != "Neck/Nose"),
+    parents=(-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 8, 10, 11, 8, 13, 14),
+    left=(4, 5, 6, 10, 11, 12),
+    right=(1, 2, 3, 13, 14, 15),
+)
+"""Human3.6M without the neck: DiffuPose's own setting, and that of graph networks on true 2D."""
+
+HUMANEVA15 = Skeleton(
+    name="humaneva15",
+    joint_names=(
+        "Pelvis", "Thorax", "LShoulder", "LElbow", "LWrist", "RShoulder", "RElbow", "RWrist", "LHip",
+        "LKnee", "LAnkle", "RHip", "RKnee", "RAnkle", "Head",
+    ),
+    parents=(-1, 0, 1, 2, 3, 1, 5, 6, 0, 8, 9, 0, 11, 12, 1),
+    left=(2, 3, 4, 8, 9, 10),
+    right=(5, 6, 7, 11, 12, 13),
+)  # fmt: skip
+
+SKELETONS: dict[str, Skeleton] = {s.name: s for s in (H36M17, BLAZEPOSE33, MPI3DHP17, H36M16, HUMANEVA15)}
 
 # Every Human3.6M joint as a weighted sum of a detector's joints; the weights of a row sum to one.
 # Limbs are the detector's own. What Human3.6M has and detectors lack is built by these rules:
