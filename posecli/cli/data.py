@@ -36,3 +36,34 @@ def build(
         summary = build_corpus(raw, out, progress=lambda done, total: advance(done))
     say.say(f"{summary}")
     written(say, [out])
+
+
+@app.command(epilog="[bold]Example[/bold]\n\n  posecli data pairs corpus.h5 --out pairs.h5")
+def pairs(
+    context: typer.Context,
+    corpus: Annotated[Path, typer.Argument(help="Corpus file of 'posecli data build'.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file of pairs to write.")] = Path("pairs.h5"),
+    windows: Annotated[int, typer.Option(help="How many windows, in rounds of 14.")] = 448,
+    frames: Annotated[int, typer.Option(help="Frames of a window, at 30 a second.")] = 45,
+    seed: Annotated[int, typer.Option(help="Of motion, cameras, clothes and light.")] = 0,
+    threads: Annotated[int, typer.Option(help="For the detector's networks.")] = 2,
+    offline: Annotated[bool, typer.Option("--offline", help="Never fetch the detector.")] = False,
+) -> None:
+    """Render corpus motion as mannequins and run the real detector on it: what it said beside the truth.
+
+    Saved every 14 windows; an interrupted run goes on when started again.
+    """
+    from posecli.corpus.pairs import make_pairs
+    from posecli.corpus.store import load_corpus
+    from posecli.detect.blazepose import BlazePose
+
+    say: Output = context.obj
+    clips = load_corpus(corpus)
+    detector = BlazePose(threads=threads, offline=offline)
+    with say.stage("pairs", windows, "windows") as advance:
+        count = make_pairs(
+            clips, out, windows=windows, frames=frames, seed=seed, detector=detector,
+            progress=lambda done, total: advance(done),
+        )  # fmt: skip
+    say.say(f"{count} windows of {frames} frames")
+    written(say, [out])

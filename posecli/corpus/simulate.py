@@ -16,18 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from posecli.corpus import posture
+from posecli.corpus import posture, viewpoints
+from posecli.corpus.landmarks_seen import H36M_FROM_SEEN, LANDMARK_NAMES, SEEN_POINTS, TWINS, twin
 from posecli.corpus.store import LANDMARKS, POINT_NAMES
+from posecli.corpus.viewpoints import Seen, about
 from posecli.errors import UsageError
 from posecli.facing import FacedWindows, face_windows
-from posecli.skeleton import BLAZEPOSE33, H36M17, h36m_weights
-
-_LIMB_NAMES = {
-    "left_hip": "LHip", "right_hip": "RHip", "left_knee": "LKnee", "right_knee": "RKnee",
-    "left_ankle": "LAnkle", "right_ankle": "RAnkle", "left_shoulder": "LShoulder",
-    "right_shoulder": "RShoulder", "left_elbow": "LElbow", "right_elbow": "RElbow",
-    "left_wrist": "LWrist", "right_wrist": "RWrist",
-}  # fmt: skip
+from posecli.skeleton import H36M17
 
 # Where each point hangs, and the group of bones whose length varies as one.
 _PARENTS = (*H36M17.parents, *(10,) * 7, 6, 3, 6, 3)
@@ -36,6 +31,9 @@ _GROUPS = {
     "head": (10, *range(17, 24)), "shoulders": (11, 14), "upper arms": (12, 15), "forearms": (13, 16),
     "feet": (24, 25, 26, 27),
 }  # fmt: skip
+
+
+_CHOICES = {"viewpoint": ("mixed", *viewpoints.NAMES, "free")}
 
 
 class MotionClip(Protocol):
@@ -66,6 +64,9 @@ class SimulatorConfig:
     reaching: float = 0.3  # share of windows, per arm, whose hand is brought elsewhere
     size_std: float = 0.06  # log of body size
     bone_std: float = 0.05  # log of each group's length
+    viewpoint: str = (
+        "mixed"  # one of `viewpoints.NAMES`, "mixed", or "free": cameras by the next six settings
+    )
     distance: tuple[float, float] = (1.8, 9.0)  # metres, log-uniform
     pitch_deg: tuple[float, float] = (4.0, 8.0)  # mean and spread of looking down
     high_share: float = 0.2  # share of cameras whose pitch is uniform in `high_deg`
@@ -84,6 +85,10 @@ class SimulatorConfig:
     def __post_init__(self) -> None:
         for item in fields(self):
             name, value, pair = item.name, getattr(self, item.name), isinstance(item.default, tuple)
+            if name in _CHOICES:
+                if value not in _CHOICES[name]:
+                    raise UsageError(f"{name} must be one of {', '.join(_CHOICES[name])}, not {value!r}")
+                continue
             numbers = list(value) if pair and isinstance(value, list | tuple) else [value]
             if len(numbers) != 1 + pair or not all(_is_number(n) for n in numbers):
                 raise UsageError(f"{name} must be {'two numbers' if pair else 'a number'}, not {value!r}")
@@ -108,6 +113,7 @@ class Batch:
     pose: Tensor  # (B, T, 17, 3)
     faced: FacedWindows
     flat: Tensor  # (B, T, 17, 2) before facing: x/z and y/z as the assumed camera measures them
+    viewpoint: Tensor  # (B,) index into `viewpoints.NAMES`, -1 for free cameras
 
 
 class Simulator:
@@ -146,14 +152,14 @@ class Simulator:
         self._lengths = torch.tensor([len(p) for p in pieces])
         self._starts = torch.cumsum(self._lengths, 0) - self._lengths
         self._points = torch.cat(pieces)
+        self._subjects = torch.tensor([clip.subject for clip in clips])
         self._weights = torch.tensor(weights, dtype=torch.float64)
-        self._mirror = torch.tensor([*H36M17.mirror, *(POINT_NAMES.index(_twin(n)) for n in LANDMARKS)])
+        self._mirror = torch.tensor([*H36M17.mirror, *(POINT_NAMES.index(twin(n)) for n in LANDMARKS)])
 
-        names = [n for n in BLAZEPOSE33.joint_names if n in _LIMB_NAMES or n in LANDMARKS[:7]]
-        self._seen = torch.tensor([POINT_NAMES.index(_LIMB_NAMES.get(n, n)) for n in names])
-        columns = [BLAZEPOSE33.index(n) for n in names]
-        self._to_h36m = torch.tensor(h36m_weights(BLAZEPOSE33)[:, columns], dtype=torch.float32)
-        self._twin = torch.tensor([names.index(_twin(n)) for n in names])
+        names = LANDMARK_NAMES
+        self._seen = torch.tensor(SEEN_POINTS)
+        self._to_h36m = torch.tensor(H36M_FROM_SEEN, dtype=torch.float32)
+        self._twin = torch.tensor(TWINS)
         self._limbs = [
             torch.tensor([names.index(f"{side}_{a}") for a in pair])
             for side in ("left", "right")
@@ -166,30 +172,43 @@ class Simulator:
 
     def draw(self, batch: int, generator: torch.Generator) -> Batch:
         """`batch` windows, all randomness from `generator`."""
+        return self.look(self.motion(batch, generator), generator)
+
+    def motion(self, batch: int, generator: torch.Generator) -> Tensor:
+        """Windows (B, T, 28, 3) of varied motion, metres, y up."""
+        return self.motion_of(batch, generator)[0]
+
+    def motion_of(self, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """`motion`, and whose it is (B,)."""
         with self.device:
-            config, points = self.config, self._windows(batch, generator)
+            config = self.config
+            points, clip = self._windows(batch, generator)
             points = posture.mix_bodies(points, config.mixed, generator)
             points = posture.sit(points, config.sitting, generator)
             points = posture.reach(points, config.reaching, generator)
-            points = self._vary(points, generator)
-            return self.look(points, generator)
+            return self._vary(points, generator), self._subjects[clip]
 
     def look(self, points: Tensor, generator: torch.Generator) -> Batch:
         """Points (B, T, 28, 3), metres, y up → through a random camera and detector noise."""
         with self.device:
-            return self._look(points, generator)
+            seen = self.see(points, generator)
+            flat = self._err(seen.flat(seen.points[:, :, self._seen]), generator)
+            flat = torch.einsum("ij,btjc->btic", self._to_h36m, flat)
+            faced = face_windows(flat)
+            joints = seen.points[:, :, :17]
+            pose = faced.from_camera(joints - joints[:, :, :1])
+            return Batch(faced.x2d, pose, faced, flat, seen.viewpoint)
 
-    def _look(self, points: Tensor, generator: torch.Generator) -> Batch:
-        camera = self._cameras(points, generator)
-        zoom = torch.exp(self.config.focal_std * _normal((len(points), 1, 1, 1), generator))
-        flat = camera[..., :2] / camera[..., 2:] * zoom
-        flat = torch.einsum("ij,btjc->btic", self._to_h36m, self._err(flat[:, :, self._seen], generator))
-        faced = face_windows(flat)
-        joints = camera[:, :, :17]
-        return Batch(faced.x2d, faced.from_camera(joints - joints[:, :, :1]), faced, flat)
+    def see(self, points: Tensor, generator: torch.Generator) -> Seen:
+        """Points (B, T, 28, 3), metres, y up → before random cameras."""
+        with self.device:
+            if self.config.viewpoint == "free":
+                return self._free_cameras(points, generator)
+            which = viewpoints.choose(len(points), self.config.viewpoint, generator)
+            return viewpoints.look_from(points, which, generator)
 
-    def _windows(self, batch: int, generator: torch.Generator) -> Tensor:
-        """Windows (B, T, 28, 3) cut from random places at random speeds."""
+    def _windows(self, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Windows (B, T, 28, 3) cut from random places of clips (B,) at random speeds."""
         config = self.config
         clip = torch.multinomial(self._weights, batch, replacement=True, generator=generator)
         low, high = (math.log(s) for s in config.speed)
@@ -204,7 +223,7 @@ class Simulator:
         after = torch.minimum(before + 1, longest[:, None].long())
         part = (at - before)[..., None, None]
         base = self._starts[clip][:, None]
-        return torch.lerp(self._points[base + before], self._points[base + after], part)
+        return torch.lerp(self._points[base + before], self._points[base + after], part), clip
 
     def _vary(self, points: Tensor, generator: torch.Generator) -> Tensor:
         """Mirror half of the windows; vary the body's size and the length of each group of bones."""
@@ -223,8 +242,8 @@ class Simulator:
             moved.append(moved[parent] + bone * scale[:, child, None, None])
         return torch.stack(moved, dim=2)
 
-    def _cameras(self, points: Tensor, generator: torch.Generator) -> Tensor:
-        """World points (y up) → the frame of a random camera that has the person in view."""
+    def _free_cameras(self, points: Tensor, generator: torch.Generator) -> Seen:
+        """World points (y up) → the frame of a random camera that has the person in view, without a frame."""
         batch, config = len(points), self.config
         yaw = 2 * math.pi * torch.rand(batch, generator=generator)
         high = torch.rand(batch, generator=generator) < config.high_share
@@ -234,9 +253,7 @@ class Simulator:
         )
         pitch = torch.deg2rad(torch.where(high, steep, pitch))
         roll = torch.deg2rad(config.roll_std_deg * _normal((batch,), generator))
-        turn = (
-            _about(2, roll) @ _about(0, pitch) @ torch.diag(torch.tensor([1.0, -1.0, -1.0])) @ _about(1, yaw)
-        )
+        turn = about(2, roll) @ about(0, pitch) @ torch.diag(torch.tensor([1.0, -1.0, -1.0])) @ about(1, yaw)
         centre = points[:, :, 0].mean(dim=1)[:, None, None]
         body = torch.einsum("bij,btkj->btki", turn, points - centre)
 
@@ -246,7 +263,11 @@ class Simulator:
         aim = torch.tensor(config.off_axis) * (2 * torch.rand(batch, 2, generator=generator) - 1)
         ray = torch.nn.functional.normalize(torch.cat([aim, torch.ones(batch, 1)], -1), dim=-1)
         distance = torch.maximum(distance, nearest / ray[:, 2])
-        return body + (ray * distance[:, None])[:, None, None]
+        zoom = torch.exp(config.focal_std * _normal((batch,), generator))
+        return Seen(
+            points=body + (ray * distance[:, None])[:, None, None], zoom=zoom, half=torch.full((batch, 2), torch.inf),
+            up=turn[:, :, 1], viewpoint=torch.full((batch,), -1),
+        )  # fmt: skip
 
     def _err(self, flat: Tensor, generator: torch.Generator) -> Tensor:
         """Add a detector's errors to its joints (B, T, D, 2)."""
@@ -277,10 +298,6 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _twin(name: str) -> str:
-    return name.replace("left", "\0").replace("right", "left").replace("\0", "right")
-
-
 def _normal(shape: Sequence[int], generator: torch.Generator) -> Tensor:
     return torch.randn(*shape, generator=generator)
 
@@ -297,16 +314,6 @@ def _span(batch: int, frames: int, generator: torch.Generator) -> Tensor:
     ends = torch.rand(batch, 2, generator=generator).mul(1.6).sub(0.3).sort(dim=-1).values * frames
     time = torch.arange(frames)
     return ((time >= ends[:, :1]) & (time < ends[:, 1:])).float()
-
-
-def _about(axis: int, angle: Tensor) -> Tensor:
-    """Rotations (B, 3, 3) about a coordinate axis."""
-    a, b = (axis + 1) % 3, (axis + 2) % 3
-    matrix = torch.zeros(len(angle), 3, 3)
-    matrix[:, axis, axis] = 1
-    matrix[:, a, a] = matrix[:, b, b] = angle.cos()
-    matrix[:, b, a], matrix[:, a, b] = angle.sin(), -angle.sin()
-    return matrix
 
 
 def _resample(points: NDArray[np.float32], fps: float, rate: float) -> NDArray[np.float32]:

@@ -23,7 +23,7 @@ NO_NOISE = {
 }  # fmt: skip
 AS_CAPTURED = {
     "still": 0.0, "mixed": 0.0, "sitting": 0.0, "reaching": 0.0, "size_std": 0.0, "bone_std": 0.0,
-    "speed": (1.0, 1.0),
+    "speed": (1.0, 1.0), "viewpoint": "free",
 }  # fmt: skip
 
 
