@@ -78,3 +78,16 @@ def sampling_times(timesteps: int, steps: int) -> list[int]:
         raise ValueError(f"sampling steps must lie between 1 and {timesteps}, got {steps}")
     # float32 and truncation, as released: they decide which integer an inexact quotient becomes.
     return [int(t) for t in torch.linspace(-1, timesteps - 1, steps + 1).tolist()][::-1]
+
+
+def training_times(
+    count: int, timesteps: int, *, generator: torch.Generator, final_share: float = 0.0
+) -> Tensor:
+    """A time step per clip (count,), on the generator's device: any of them alike, as released.
+
+    final_share: this share of the clips gets the last, at which sampling begins (ours: with one step, the default in
+        use, nothing else counts).
+    """
+    t = torch.randint(timesteps, (count,), generator=generator, device=generator.device)
+    t[: round(final_share * count)] = timesteps - 1
+    return t

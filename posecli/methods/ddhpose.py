@@ -6,110 +6,64 @@ that states have a slot per joint and the root's carries no signal. Equation num
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from posecli.diffusion import gaussian, noise, schedules
+from posecli.diffusion import gaussian, noise, sampler, schedules
+from posecli.methods.common import (
+    Losses,
+    both_ways,
+    check_windows,
+    flip_averaged,
+    position_loss,
+)
+from posecli.methods.settings import DiffusionSettings
 from posecli.nets.ddhpose import HSTDenoiser
 from posecli.skeleton import SKELETONS, Skeleton
 
 SHORTEST_BONE = 1e-8
 """Metres. A bone of no length has no direction; dividing by this instead of zero keeps NaN away."""
 
-LARGEST = 10_000
-"""Upper limit of every size in a config: a damaged weights file must not ask for all memory."""
-
 
 @dataclass(frozen=True)
-class DDHPoseConfig:
+class DDHPoseConfig(DiffusionSettings):
     """Everything that builds the network and its sampler. Defaults are the released model's where it has one."""
 
-    skeleton: str = "h36m17"
-    frames: int = 243  # window T
-    width: int = 512
-    depth: int = 8  # pairs of spatial and temporal blocks
-    heads: int = 8
-    mlp_ratio: float = 2.0
-    drop_path: float = 0.1  # stochastic depth of the last pair, training only
-    timesteps: int = 1000
-    eta: float = 1.0  # randomness of DDIM
-    clamp: float = 1.1  # states are cut to ± this before the network sees them
     pose_clamp: float = 1.1  # metres; poses are cut to ± this: a raised hand of a tall person reaches it
-    state_scale: float = 1.0  # states are multiplied by this before noise is added
     hrtt_layout: str = "official"  # or "paper", see HSTDenoiser
     hrst_over_frames: bool = False  # released behaviour for frames == joints, see HSTDenoiser
     official_slots: bool = False  # 3DHP as released: with several steps, noise is estimated from slots 1…J-1
 
     def __post_init__(self) -> None:
-        if self.skeleton not in SKELETONS:
-            raise ValueError(f"skeleton must be one of {sorted(SKELETONS)}, got {self.skeleton!r}")
+        super().__post_init__()
+        self.check_positive("pose_clamp")
         if self.hrtt_layout not in ("official", "paper"):
             raise ValueError(f'hrtt_layout must be "official" or "paper", got {self.hrtt_layout!r}')
-        for name in ("frames", "width", "depth", "heads", "timesteps"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= LARGEST:
-                raise ValueError(f"{name} must be a whole number from 1 to {LARGEST}, got {value!r}")
-        if self.width % self.heads or self.width % 2 or self.width < 4:
-            raise ValueError(f"width must be even and a multiple of heads ({self.heads}), got {self.width}")
-        for name in ("mlp_ratio", "clamp", "pose_clamp", "state_scale"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)!r}")
-        for name in ("drop_path", "eta"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must lie between 0 and 1, got {getattr(self, name)!r}")
-        if self.drop_path == 1:
-            raise ValueError("drop_path must be below 1")
         if self.hrst_over_frames and self.frames != SKELETONS[self.skeleton].num_joints:
             raise ValueError("hrst_over_frames needs as many frames as joints")
 
-    def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> DDHPoseConfig:
-        """The inverse of `to_dict`. Raises ValueError on an unknown or missing field or a wrong value."""
-        names = {field.name for field in dataclasses.fields(cls)}
-        if set(values) != names:
-            raise ValueError(
-                f"unknown settings {sorted(set(values) - names)}, missing settings {sorted(names - set(values))}"
-            )
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise ValueError(str(error)) from error
-
 
 @dataclass(frozen=True)
-class Losses:
-    """Eq. 8–10 as released; scalars, in the poses' units (metres: position m, length m²)."""
+class BoneLosses(Losses):
+    """Eq. 8–10 as released; in the poses' units (metres: position m, length m²)."""
 
     position: Tensor
     length: Tensor
     direction: Tensor
-    total: Tensor
-
-    def objective(self, *, scaled_by_itself: bool = False) -> Tensor:
-        """What to call `backward()` on. scaled_by_itself: the released loop hands the loss in as incoming
-        gradient, so gradients are loss · ∇loss.
-        """
-        return self.total * self.total.detach() if scaled_by_itself else self.total
 
 
 @dataclass(frozen=True)
 class Step:
-    """What one sampling step saw and made. States and pose have a slot per joint, noise estimates per bone."""
+    """What one sampling step saw and made. States and pose have a slot per joint, estimates one per bone."""
 
     t: int
     direction: Tensor  # (B, H, T, J, 3) before the step
     length: Tensor  # (B, H, T, J, 1) before the step
-    eps_direction: Tensor  # (B, H, T, J-1, 3)
-    eps_length: Tensor  # (B, H, T, J-1, 1)
     pose: Tensor  # (B, H, T, J, 3) metres, clamped, root not zeroed
+    signals: tuple[Tensor, Tensor]  # directions (B, H, T, J-1, 3) and lengths (B, H, T, J-1, 1) of that pose
+    noises: tuple[Tensor, Tensor]  # likewise
 
 
 class DDHPose(nn.Module):
@@ -184,23 +138,22 @@ class DDHPose(nn.Module):
         t: Tensor,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Network on clamped states; shapes as `HSTDenoiser.forward`."""
-        return self.net(x2d, direction, length, t, generator)
+        """Network on clamped states direction (B, H, T, J, 3) and length (B, H, T, J, 1); see `HSTDenoiser`."""
+        return self.net(x2d, torch.cat([direction, length], dim=-1), t, generator)
 
     def loss(
         self, x2d: Tensor, pose: Tensor, *, generator: torch.Generator, final_share: float = 0.0
-    ) -> Losses:
+    ) -> BoneLosses:
         """One training pass: x2d (B, T, J, 2), true pose (B, T, J, 3) in metres with the root at zero.
 
-        final_share: this share of the clips gets the last t, at which sampling begins (ours: with one step, the
-            default in use, nothing else counts); the others any t alike, as released.
+        final_share: see `schedules.training_times`.
         generator draws, in this order: t per clip, noise of directions, noise of lengths, DropPath.
         """
         draw = noise.from_generator(generator, pose.device)
-        t = torch.randint(
-            self.config.timesteps, (len(pose),), generator=generator, device=generator.device
-        ).to(pose.device)
-        t[: round(final_share * len(t))] = self.config.timesteps - 1
+        times = schedules.training_times(
+            len(pose), self.config.timesteps, generator=generator, final_share=final_share
+        )
+        t = times.to(pose.device)
         shape = tuple(pose.shape[:-1])
         direction, length = self.noised_states(pose, t, draw((*shape, 3)), draw((*shape, 1)))
         # DropPath draws where the tokens live; a generator of another device cannot serve it
@@ -210,7 +163,7 @@ class DDHPose(nn.Module):
 
     def losses(
         self, prediction: Tensor, pose: Tensor, *, length_weight: float = 1.0, direction_weight: float = 1.0
-    ) -> Losses:
+    ) -> BoneLosses:
         """Losses of poses (B, T, J, 3) as the released loop computes them.
 
         Position: mean joint distance (eq. 9). Length: squared difference of the bone lengths' means over the
@@ -218,11 +171,11 @@ class DDHPose(nn.Module):
         """
         direction, length = self.bones(prediction)
         direction_true, length_true = self.bones(pose)
-        position = torch.linalg.vector_norm(prediction - pose, dim=-1).mean()
+        position = position_loss(prediction, pose)
         length_loss = (length_true.mean(dim=1) - length.mean(dim=1)).square().mean()
         direction_loss = (direction_true - direction).square().sum(dim=-1).mean()
         total = position + length_weight * length_loss + direction_weight * direction_loss
-        return Losses(position, length_loss, direction_loss, total)
+        return BoneLosses(total, position, length_loss, direction_loss)
 
     # Sampling (eq. 4)
 
@@ -251,53 +204,56 @@ class DDHPose(nn.Module):
         flip: average with the mirrored pass in every step, as released.
         trace: receives a `Step` per step.
         """
-        if x2d.shape[1:] != (self.window, self.skeleton.num_joints, 2):
-            raise ValueError(
-                f"x2d must be (B, {self.window}, {self.skeleton.num_joints}, 2), got {tuple(x2d.shape)}"
-            )
+        check_windows(x2d, self.window, self.skeleton.num_joints)
         shape = (x2d.shape[0], hypotheses, *x2d.shape[1:3])
-        direction, length = draw((*shape, 3)), draw((*shape, 1))
-        times = schedules.sampling_times(self.config.timesteps, steps)
-        pose = direction
-        for now, then in pairwise(times):
+        first = draw((*shape, 3)), draw((*shape, 1))
+
+        def guess(bones: sampler.States, now: int) -> Step:
+            # The root's slots keep their first draw: there is no bone to update them with.
+            direction, length = (
+                state.index_copy(-2, child, new) for state, new in zip(first, bones, strict=True)
+            )
             t = torch.full((len(x2d),), now, device=x2d.device)
-            step = self.step(x2d, direction, length, t, flip=flip)
+            return self.step(x2d, direction, length, t, flip=flip)
+
+        child = torch.tensor(self._child, device=x2d.device)
+        pose = first[0]
+        for step in sampler.ddim(
+            tuple(state[..., self._child, :] for state in first),
+            guess,
+            schedule=self.schedule,
+            steps=steps,
+            eta=self.config.eta,
+            draw=draw,
+        ):
             pose = step.pose
             if trace is not None:
                 trace.append(step)
-            if then < 0:
-                break
-            # The root's slots keep their first draw: there is no bone to update them with.
-            direction, length = direction.clone(), length.clone()
-            bones = self.bones(pose)
-            for state, x0, eps in (
-                (direction, bones[0], step.eps_direction),
-                (length, bones[1], step.eps_length),
-            ):
-                state[..., self._child, :] = gaussian.ddim_step(
-                    x0 * self.config.state_scale,
-                    eps,
-                    draw(tuple(x0.shape)),
-                    t=now,
-                    t_next=then,
-                    schedule=self.schedule,
-                    eta=self.config.eta,
-                )
         return pose
 
     def step(self, x2d: Tensor, direction: Tensor, length: Tensor, t: Tensor, *, flip: bool = True) -> Step:
         """One network evaluation with the estimates that follow from it; t (B,)."""
         pose = self._predict(x2d, self._seen(direction), self._seen(length), t, flip=flip)
-        bone_direction, bone_length = (
-            x.clamp(-self.config.clamp, self.config.clamp) for x in self.bones(pose)
+        scale, limit = self.config.state_scale, self.config.pose_clamp
+        eps_direction, eps_length = (
+            gaussian.noise_from_x0(
+                state[..., self._eps_slots, :],
+                t,
+                x0.clamp(-self.config.clamp, self.config.clamp) * scale,
+                self.schedule,
+            )
+            for state, x0 in zip((direction, length), self.bones(pose), strict=True)
         )
-        scale = self.config.state_scale
-        eps = [
-            gaussian.noise_from_x0(state[..., self._eps_slots, :], t, x0 * scale, self.schedule)
-            for state, x0 in ((direction, bone_direction), (length, bone_length))
-        ]
-        pose = pose.clamp(-self.config.pose_clamp, self.config.pose_clamp)
-        return Step(int(t[0]), direction, length, eps[0], eps[1], pose)
+        pose = pose.clamp(-limit, limit)
+        bone_direction, bone_length = self.bones(pose)
+        return Step(
+            t=int(t[0]),
+            direction=direction,
+            length=length,
+            pose=pose,
+            signals=(bone_direction * scale, bone_length * scale),
+            noises=(eps_direction, eps_length),
+        )
 
     def _seen(self, state: Tensor) -> Tensor:
         """A noisy state as the network sees it: in metres, clamped."""
@@ -308,15 +264,9 @@ class DDHPose(nn.Module):
         if not flip:
             return self.denoise(x2d, direction, length, t)
         both = self.denoise(
-            torch.cat([x2d, self._mirrored(x2d)]),
-            torch.cat([direction, self._mirrored(direction)]),
+            both_ways(x2d, self._mirror),
+            both_ways(direction, self._mirror),
             torch.cat([length, length[..., self._mirror, :]]),
             torch.cat([t, t]),
         )
-        pose, mirrored = both.chunk(2)
-        return (pose + self._mirrored(mirrored)) / 2
-
-    def _mirrored(self, x: Tensor) -> Tensor:
-        """(..., J, C) seen in a mirror: x negated, left and right swapped."""
-        x = x[..., self._mirror, :]
-        return torch.cat([-x[..., :1], x[..., 1:]], dim=-1)
+        return flip_averaged(both, self._mirror)

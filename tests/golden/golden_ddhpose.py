@@ -11,6 +11,7 @@ from torch import Tensor
 
 from posecli.diffusion import noise
 from posecli.diffusion.gaussian import q_sample
+from posecli.methods.common import mirrored
 from posecli.methods.ddhpose import DDHPose
 from posecli.weights.convert import convert_ddhpose, ddhpose_key
 
@@ -68,7 +69,7 @@ def _step(case: Case) -> None:
     with torch.no_grad():
         step = _model(case).step(x2d, case["denoiser__dir"], case["denoiser__len"], t)
     close(step.pose, case["step__pose"], tolerance["step__pose"])
-    for name, eps in (("dir", step.eps_direction), ("len", step.eps_length)):
+    for name, eps in zip(("dir", "len"), step.noises, strict=True):
         if f"step__eps_{name}" in case:
             close(eps, case[f"step__eps_{name}"], tolerance[f"eps_{name}"])
 
@@ -91,13 +92,13 @@ def _sampler(case: Case, run: dict) -> None:
     assert [step.t for step in trace] == case[f"{key}__times"].tolist()[:-1]
     close(poses * unit, case[f"{key}__pose_steps"], tolerance["sampler"])
     for name, part, limit in (
-        ("state_dir", "direction", tolerance["sampler"] / unit),
-        ("state_len", "length", tolerance["sampler"] / unit),
-        ("eps_dir", "eps_direction", tolerance["eps_dir"]),
-        ("eps_len", "eps_length", tolerance["eps_len"]),
+        ("state_dir", lambda step: step.direction, tolerance["sampler"] / unit),
+        ("state_len", lambda step: step.length, tolerance["sampler"] / unit),
+        ("eps_dir", lambda step: step.noises[0], tolerance["eps_dir"]),
+        ("eps_len", lambda step: step.noises[1], tolerance["eps_len"]),
     ):
         if f"{key}__{name}" in case:
-            close(torch.stack([getattr(s, part) for s in trace], dim=1), case[f"{key}__{name}"], limit)
+            close(torch.stack([part(s) for s in trace], dim=1), case[f"{key}__{name}"], limit)
 
 
 def _decomposition(case: Case) -> None:
@@ -112,7 +113,7 @@ def _q_sample(case: Case) -> None:
 
 
 def _mirror(case: Case) -> None:
-    assert torch.equal(_model(case)._mirrored(case["input_2d"]), case["input_2d_flip"])
+    assert torch.equal(mirrored(case["input_2d"], _model(case).skeleton.mirror), case["input_2d_flip"])
 
 
 def _compare_losses(case: Case, prefix: str, losses) -> None:
