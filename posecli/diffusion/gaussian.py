@@ -33,6 +33,12 @@ def noise_from_x0(x_t: Tensor, t: Tensor, x0: Tensor, schedule: Schedule) -> Ten
     return (x_t - signal * x0) / spread
 
 
+def x0_from_noise(x_t: Tensor, t: Tensor, eps: Tensor, schedule: Schedule) -> Tensor:
+    """The clean signal that, with noise eps, explains x_t: `noise_from_x0` the other way round."""
+    signal, spread = _abar(schedule, t, x_t)
+    return (x_t - spread * eps) / signal
+
+
 def ddim_coefficients(schedule: Schedule, t: int, t_next: int, eta: float) -> tuple[float, float]:
     """(sigma, c) of the DDIM step from t to t_next (Song 2021, eq. 12 and 16): sigma scales fresh noise,
     c the noise estimate. eta 1 is as random as DDPM, 0 is deterministic.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Protocol, TypeVar
 
@@ -39,13 +39,15 @@ def ddim(
     steps: int,
     eta: float,
     draw: Noise,
+    times: Sequence[int] | None = None,
 ) -> Iterator[G]:
     """Yields the guess of every step, from the last time T-1 down; the last guess holds the result.
 
-    states: at T-1, pure noise. guess: (states, t) → estimates, shaped like the states.
+    states: at the first time; pure noise where that is T-1. guess: (states, t) → estimates, shaped like the states.
+    times: the steps to take, descending and ending with -1, instead of `steps` evenly spaced ones.
     draw: asked for noise of each state in turn after every step but the last, where the answer is the clean signal.
     """
-    for now, then in pairwise(sampling_times(schedule.timesteps, steps)):
+    for now, then in pairwise(times or sampling_times(schedule.timesteps, steps)):
         made = guess(states, now)
         yield made
         if then >= 0:

@@ -7,6 +7,7 @@ Symbols: beta_t variance added at step t, alpha_t = 1 - beta_t, abar_t = product
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -45,6 +46,32 @@ def cosine_schedule(timesteps: int, *, offset: float = 0.008, max_beta: float = 
     abar = torch.cos(((x / timesteps) + offset) / (1 + offset) * math.pi * 0.5) ** 2
     abar = abar / abar[0]
     return from_betas((1 - abar[1:] / abar[:-1]).clamp(0, max_beta))
+
+
+def linear_schedule(timesteps: int, *, start: float | None = None, end: float | None = None) -> Schedule:
+    """Betas evenly spaced from `start` to `end`, both included.
+
+    Left out, they are those of Ho et al. 2020 (1e-4 and 0.02 for 1000 steps) scaled to the number of steps, so that
+    the last state is noise however few they are.
+    """
+    if timesteps < 1:
+        raise ValueError(f"timesteps must be at least 1, got {timesteps}")
+    scale = 1000 / timesteps
+    first, last = scale * 1e-4 if start is None else start, scale * 0.02 if end is None else end
+    return from_betas(
+        torch.linspace(first, last, timesteps, dtype=torch.float64, device="cpu").clamp(max=0.999)
+    )
+
+
+SCHEDULES: dict[str, Callable[[int], Schedule]] = {
+    "cosine": cosine_schedule,
+    "linear": linear_schedule,
+    # DiffPose: what is printed in the paper, and what the released code runs (with 51 steps). Neither comes near pure
+    # noise: abar ends at 0.949 and 0.972.
+    "diffpose-printed": lambda timesteps: linear_schedule(timesteps, start=1e-4, end=2e-3),
+    "diffpose-official": lambda timesteps: linear_schedule(timesteps, start=1e-4, end=1e-3),
+}
+"""Name → schedule of so many steps."""
 
 
 def schedule_buffers(schedule: Schedule) -> dict[str, Tensor]:
