@@ -49,3 +49,10 @@ def check_windows(x2d: Tensor, window: int, joints: int) -> None:
     """Raises ValueError where x2d is not (B, T, J, 2)."""
     if x2d.ndim != 4 or x2d.shape[1:] != (window, joints, 2):
         raise ValueError(f"x2d must be (B, {window}, {joints}, 2), got {tuple(x2d.shape)}")
+
+
+def dropout_source(generator: torch.Generator, x: Tensor) -> torch.Generator | None:
+    """The generator where it can serve draws beside `x`: dropout draws where the tokens live, and a generator of
+    another device cannot; there the global one has to.
+    """
+    return generator if generator.device == x.device else None

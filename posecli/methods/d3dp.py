@@ -11,7 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from posecli.diffusion import gaussian, noise, sampler, schedules
-from posecli.methods.common import Losses, both_ways, check_windows, flip_averaged, position_loss
+from posecli.methods.common import (
+    Losses,
+    both_ways,
+    check_windows,
+    dropout_source,
+    flip_averaged,
+    position_loss,
+)
 from posecli.methods.settings import DiffusionSettings
 from posecli.nets.mixste import MixSTENet
 from posecli.skeleton import SKELETONS, Skeleton
@@ -82,8 +89,7 @@ class D3DP(nn.Module):
         t = times.to(pose.device)
         z = noise.from_generator(generator, pose.device)(tuple(pose.shape))
         state = gaussian.q_sample(pose * self.config.state_scale, t, z, self.schedule)
-        # DropPath draws where the tokens live; a generator of another device cannot serve it
-        inner = generator if generator.device == pose.device else None
+        inner = dropout_source(generator, pose)
         prediction = self.net(x2d, self._seen(state)[:, None], t, inner)[:, 0]
         return Losses(position_loss(prediction, pose))
 

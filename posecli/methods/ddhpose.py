@@ -16,6 +16,7 @@ from posecli.methods.common import (
     Losses,
     both_ways,
     check_windows,
+    dropout_source,
     flip_averaged,
     position_loss,
 )
@@ -156,8 +157,7 @@ class DDHPose(nn.Module):
         t = times.to(pose.device)
         shape = tuple(pose.shape[:-1])
         direction, length = self.noised_states(pose, t, draw((*shape, 3)), draw((*shape, 1)))
-        # DropPath draws where the tokens live; a generator of another device cannot serve it
-        inner = generator if generator.device == pose.device else None
+        inner = dropout_source(generator, pose)
         prediction = self.denoise(x2d, direction[:, None], length[:, None], t, inner)[:, 0]
         return self.losses(prediction, pose)
 

@@ -7,17 +7,29 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from posecli.methods.common import Losses, both_ways, check_windows, flip_averaged
+from posecli.methods.common import Losses, both_ways, check_windows, dropout_source, flip_averaged
 from posecli.methods.settings import MixSTESettings
 from posecli.nets.mixste import MixSTENet
 from posecli.skeleton import SKELETONS, Skeleton
 
-JOINT_WEIGHTS: dict[str, tuple[float, ...]] = {
-    "h36m17": (1, 1, 2.5, 2.5, 1, 2.5, 2.5, 1, 1, 1, 1.5, 1.5, 4, 4, 1.5, 4, 4),
-    "mpi_inf_3dhp17": (1.5, 1, 1.5, 4, 4, 1.5, 4, 4, 1, 2.5, 2.5, 1, 2.5, 2.5, 1, 1, 1),
+_WEIGHTS = {
+    "Knee": 2.5,
+    "Ankle": 2.5,
+    "Shoulder": 1.5,
+    "Elbow": 4.0,
+    "Wrist": 4.0,
+    "Head": 1.5,
+    "Head top": 1.5,
 }
-"""Weights of the joints in training: the further out a joint, the more it counts. Human3.6M's are the released
-ones, the others the same by joint name; a skeleton without a row has ones."""
+
+
+def joint_weights(skeleton: Skeleton) -> tuple[float, ...]:
+    """Weights of the joints in training: the further out a joint, the more it counts. Those of Human3.6M-17 are the
+    released ones; other skeletons get the same by the joints' names.
+    """
+    sided = set(skeleton.left) | set(skeleton.right)
+    names = (name[1:] if j in sided else name for j, name in enumerate(skeleton.joint_names))
+    return tuple(_WEIGHTS.get(name, 1.0) for name in names)
 
 
 @dataclass(frozen=True)
@@ -27,7 +39,7 @@ class MixSTEConfig(MixSTESettings):
     smoothness_weight: of the squared velocity of the prediction. velocity_weight: of the error of the velocity.
     """
 
-    weighted_joints: bool = True  # `JOINT_WEIGHTS` in position and smoothness
+    weighted_joints: bool = True  # `joint_weights` in position and smoothness
     smoothness_weight: float = 0.5
     velocity_weight: float = 2.0
 
@@ -66,9 +78,8 @@ class MixSTE(nn.Module):
             mlp_ratio=config.mlp_ratio,
             drop_path=config.drop_path,
         )
-        ones = (1.0,) * joints
-        weights = JOINT_WEIGHTS.get(config.skeleton, ones) if config.weighted_joints else ones
-        self.register_buffer("weights", torch.tensor(weights, dtype=torch.float32), persistent=False)
+        weights = torch.tensor(joint_weights(self.skeleton)) if config.weighted_joints else torch.ones(joints)
+        self.register_buffer("weights", weights, persistent=False)
 
     @property
     def window(self) -> int:
@@ -81,8 +92,8 @@ class MixSTE(nn.Module):
 
         generator: draws DropPath, where it lives on the device of the pose. final_share: of diffusion, ignored.
         """
-        inner = generator if generator.device == pose.device else None
-        return self.losses(self.net(x2d, generator=inner)[:, 0], pose)
+        prediction = self.net(x2d, generator=dropout_source(generator, pose))[:, 0]
+        return self.losses(prediction, pose)
 
     def losses(self, prediction: Tensor, pose: Tensor) -> MotionLosses:
         """Losses of poses (B, T, J, 3) as the released loop computes them.

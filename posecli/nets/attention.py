@@ -74,14 +74,16 @@ LogitMap = tuple[Tensor, Tensor]
 """(at (K,), matrix (K, K)): entries of the flattened logits (S²) that a linear map of themselves replaces."""
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, logit_map: LogitMap | None = None) -> Tensor:
-    """Softmax attention of q, k, v (N, h, S, D) → (N, h, S, D), scaled by 1/sqrt(D).
+def attend(
+    q: Tensor, k: Tensor, v: Tensor, logit_map: LogitMap | None = None, *, scale: float | None = None
+) -> Tensor:
+    """Softmax attention of q, k, v (N, h, S, D) → (N, h, S, D).
 
-    logit_map: applied to the scaled logits before the softmax.
+    logit_map: applied to the scaled logits before the softmax. scale: of the logits, 1/sqrt(D) if not given.
     """
     if logit_map is None and q.shape[-2] > SHORT:
-        return F.scaled_dot_product_attention(q, k, v)
-    logits = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+        return F.scaled_dot_product_attention(q, k, v, scale=scale)
+    logits = (q * (q.shape[-1] ** -0.5 if scale is None else scale)) @ k.transpose(-1, -2)
     if logit_map is not None:
         logits = _map_entries(logits.flatten(-2), *logit_map).view_as(logits)
     # at least float32, under autocast too: more exact, and on CPUs five times faster than in bfloat16
