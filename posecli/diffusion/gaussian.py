@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
 
 from posecli.diffusion.schedules import Schedule
@@ -15,10 +16,11 @@ from posecli.diffusion.schedules import Schedule
 
 def _abar(schedule: Schedule, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
     """sqrt(abar_t) and sqrt(1 - abar_t) for t (B,), shaped to broadcast against `like` (B, ...)."""
-    abar = schedule.alphas_cumprod[t.to("cpu")]
-    shape = (-1, *([1] * (like.ndim - 1)))
-    signal, noise = abar.sqrt().reshape(shape), (1 - abar).sqrt().reshape(shape)
-    return signal.to(like.device, like.dtype), noise.to(like.device, like.dtype)
+    abar = schedule.alphas_cumprod
+    table = torch.stack([abar.sqrt(), (1 - abar).sqrt()]).to(like.dtype).to(like.device)
+    # Looked up where t lies: to ask for t's values would make Python wait for the GPU.
+    signal, noise = table[:, t.to(like.device)].reshape(2, -1, *([1] * (like.ndim - 1)))
+    return signal, noise
 
 
 def q_sample(x0: Tensor, t: Tensor, noise: Tensor, schedule: Schedule) -> Tensor:
