@@ -19,6 +19,12 @@ EPILOG = f"""[bold]Example[/bold]
 
   posecli train ddhpose --data corpus.h5 --config scripts/ddhpose-cpu.toml --out runs/first
 
+  posecli train ddhpose --data corpus.h5 --pairs pairs.h5 --config scripts/ddhpose-gpu.toml --device cuda
+
+On several GPUs:  torchrun --nproc-per-node 4 -m posecli train ddhpose --data corpus.h5 --device cuda
+
+Needs the extra:  pip install 'posecli\[train]'. Curves:  tensorboard --logdir runs/first/tensorboard
+
 A run that was stopped goes on from its last checkpoint when the same line is given again.
 
 {ANYWHERE}"""
@@ -29,12 +35,20 @@ def train(
     method: Annotated[str, typer.Argument(help="Lifter to train (posecli methods).")],
     data: Annotated[Path, typer.Option("--data", help="Corpus (posecli data build).")],
     config: Annotated[Path | None, typer.Option("--config", help="Settings, TOML.")] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option("--pairs", help="Paired set to validate on, and with pairs_share to train on."),
+    ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.")] = Path("runs/latest"),
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Train a lifter on corpus motion seen through virtual cameras; ends with weights and their card in --out."""
     from posecli.train import TrainConfig, make_weights
+    from posecli.train.devices import main_process
 
     say: Output = context.obj
+    if not main_process():  # torchrun starts several; one is enough to hear
+        say.quiet = True
     settings = TrainConfig() if config is None else TrainConfig.from_toml(config)
     with say.stage("train", settings.steps, "steps") as advance:
 
@@ -42,7 +56,11 @@ def train(
             advance(progress.step)
             if progress.validation is not None:
                 figures = ", ".join(f"{k} {v:g}" for k, v in progress.validation.as_dict().items())
-                say.note(f"step {progress.step}: loss {progress.loss:.4f}, {figures}")
+                say.note(
+                    f"step {progress.step}: loss {progress.loss:.4f}, {figures}, "
+                    f"waiting for data {progress.waiting:.1%}"
+                )
 
-        weights, card = make_weights(method, data, settings, out, progress=follow)
-    written(say, [weights, card])
+        files = make_weights(method, data, settings, out, pairs=pairs, device=device, progress=follow)
+    if main_process():
+        written(say, files)

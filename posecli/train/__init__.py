@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,13 @@ from posecli.errors import UsageError
 from posecli.files import atomic_write
 from posecli.methods import METHODS
 from posecli.train.card import write_card
+from posecli.train.config import TrainConfig
 from posecli.train.curve import plot_curve
-from posecli.train.loop import Progress, TrainConfig, train
+from posecli.train.data import PairedSet
+from posecli.train.devices import main_process
+from posecli.train.loop import Progress, train
 from posecli.weights import store
-from posecli.weights.format import save_weights
+from posecli.weights.format import load_weights, read_header, save_weights
 
 __all__ = ["TrainConfig", "make_weights"]
 
@@ -31,38 +34,74 @@ def make_weights(
     config: TrainConfig,
     folder: Path,
     *,
+    pairs: Path | None = None,
+    device: str = "auto",
     progress: Callable[[Progress], None] | None = None,
 ) -> tuple[Path, Path]:
     """Train `method` on the corpus `data`; returns the weights file and its card, both in `folder`.
 
-    Subjects are split as the corpus says; the test subjects are not even read. Raises `PosecliError` for an
-    unknown method, wrong settings or an unreadable corpus.
+    pairs: the paired set, to be validated on and, as `config.pairs_share` says, trained on. device: "auto", "cpu" or
+    "cuda". Subjects are split as the corpus says; the test subjects are not even read. Under `torchrun` every process
+    calls this and the first one writes. Raises `PosecliError` for an unknown method, wrong settings, a missing extra,
+    an unreadable corpus or paired set.
     """
-    if method not in METHODS:
-        raise UsageError(f"unknown method {method!r}; one of: {', '.join(METHODS)}")
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)  # the network's first weights
-            model: Any = METHODS[method].build({**METHODS[method].defaults, **config.model})
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"settings of {method}: {error}") from error
-    validation = train(
-        model, load_corpus(data, "train"), load_corpus(data, "val"), config, folder, progress=progress
-    )
+    model, start = _network(method, config)
+    paired = None if pairs is None else PairedSet.read(pairs, model.window)
+    outcome = train(
+        model, load_corpus(data, "train"), load_corpus(data, "val"), config, folder,
+        paired=paired, device=device, start=start, progress=progress,
+    )  # fmt: skip
+    validation = outcome.validation
     metadata = {
         "rate_hz": SimulatorConfig(**config.simulator).rate,
         "error_std_m": [[round(float(v), 5) for v in row] for row in validation.error_std],
         "validation": validation.as_dict(),
-        "training": asdict(config),
+        "training": asdict(replace(config, model=model.config.to_dict() if start else config.model)),
+        "waiting": round(outcome.waiting, 4),
+        "device": outcome.device,
+        "processes": outcome.processes,
         "corpus_sha256": store.sha256(data),
         "posecli": __version__,
         "acknowledgement": ACKNOWLEDGEMENT,
     }
+    if pairs is not None:
+        metadata["pairs_sha256"] = store.sha256(pairs)
+    if start:
+        metadata["init_sha256"] = start
     weights = folder / f"{method}-cmu.safetensors"
-    save_weights(weights, method, model, metadata, half=True)
     card = weights.with_suffix(".md")
+    if not main_process():
+        return weights, card
+    save_weights(weights, method, model.cpu(), metadata, half=True)
     write_card(card, weights, method, metadata)
     plot_curve(folder / "log.csv", folder / "curve.png")
     with atomic_write(folder / "config.json") as temporary:
         temporary.write_text(json.dumps(asdict(config), indent=1), encoding="utf-8")
     return weights, card
+
+
+def _network(method: str, config: TrainConfig) -> tuple[Any, str]:
+    """The network to train, and the SHA-256 of the weights it begins with, "" for random ones."""
+    if method not in METHODS:
+        raise UsageError(f"unknown method {method!r}; one of: {', '.join(METHODS)}")
+    settings, start, tensors = METHODS[method].defaults, "", {}
+    if config.init:
+        path = store.find(method, config.init)
+        if (found := read_header(path)["method"]) != method:
+            raise UsageError(f"init: {path} are weights of {found}, not of {method}")
+        first = load_weights(path)[1]
+        settings, start, tensors = first.config.to_dict(), store.sha256(path), first.state_dict()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)  # the network's first weights
+            model: Any = METHODS[method].build({**settings, **config.model})
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"settings of {method}: {error}") from error
+    if start:
+        try:
+            model.load_state_dict(tensors)
+        except RuntimeError:
+            raise UsageError(
+                f"init: the network of {config.init} has other sizes than [model] asks for; leave them out there"
+            ) from None
+    return model, start

@@ -1,0 +1,163 @@
+"""Where the windows of a step come from, and how long the network waits for them.
+
+Step k of process r draws everything it needs from a generator seeded with (seed, k, r): what was killed and
+goes on from step k sees what it would have seen. On a GPU the windows are made there, and those of the next
+step are asked for while the network still works on this one, so that the GPU never waits for Python.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from posecli.errors import InputError
+from posecli.methods.common import mirrored
+from posecli.skeleton import H36M17
+from posecli.train.validation import Windows
+
+
+class Source(Protocol):
+    """Anything that windows can be drawn from, all randomness from `generator`."""
+
+    def draw(self, batch: int, generator: torch.Generator) -> Windows: ...
+
+
+@dataclass(frozen=True)
+class WindowSet:
+    """A fixed set of windows: x2d (N, T, 17, 2), pose (N, T, 17, 3); see `Windows`."""
+
+    x2d: Tensor
+    pose: Tensor
+
+    def __len__(self) -> int:
+        return len(self.x2d)
+
+    def to(self, device: torch.device) -> WindowSet:
+        return WindowSet(self.x2d.to(device), self.pose.to(device))
+
+    def batches(self, size: int = 64) -> list[WindowSet]:
+        """All of it, in pieces of up to `size` windows."""
+        starts = range(0, len(self), size)
+        return [WindowSet(self.x2d[k : k + size], self.pose[k : k + size]) for k in starts]
+
+    def draw(self, batch: int, generator: torch.Generator) -> WindowSet:
+        """`batch` windows with repetition, half of them seen in a mirror."""
+        device = self.x2d.device
+        at = torch.randint(len(self), (batch,), generator=generator, device=device)
+        flip = torch.rand(batch, 1, 1, 1, generator=generator, device=device) < 0.5
+        x2d, pose = self.x2d[at], self.pose[at]
+        return WindowSet(
+            torch.where(flip, mirrored(x2d, H36M17.mirror), x2d),
+            torch.where(flip, mirrored(pose, H36M17.mirror), pose),
+        )
+
+
+@dataclass(frozen=True)
+class PairedSet:
+    """What a real detector said of rendered motion: windows to train on, and of held-out subjects."""
+
+    train: WindowSet
+    val: WindowSet
+
+    @classmethod
+    def read(cls, path: Path, window: int) -> PairedSet:
+        """The paired set of `posecli data pairs`, cut into windows. Raises InputError, UsageError."""
+        from posecli.corpus.pairs import load_pairs, paired_batches  # brings the detector along
+
+        sides = []
+        for split, overlap in (("train", 0.75), ("val", 0.0)):
+            batches = paired_batches(load_pairs(path, split), window, overlap=overlap)
+            if not batches:
+                raise InputError(f"{path} holds no windows of the {split} split in which a person was found")
+            sides.append(WindowSet(torch.cat([b.x2d for b in batches]), torch.cat([b.pose for b in batches])))
+        return cls(*sides)
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """Batches of which `paired_windows` come from the paired set, the others from the simulator."""
+
+    simulator: Source
+    pairs: Source
+    paired_windows: int
+
+    def draw(self, batch: int, generator: torch.Generator) -> WindowSet:
+        drawn = [
+            source.draw(count, generator)
+            for source, count in (
+                (self.pairs, self.paired_windows),
+                (self.simulator, batch - self.paired_windows),
+            )
+            if count
+        ]
+        # Losses may treat the first clips of a batch otherwise than the last (DDHPose's final_share).
+        order = torch.randperm(batch, generator=generator, device=generator.device)
+        return WindowSet(torch.cat([d.x2d for d in drawn])[order], torch.cat([d.pose for d in drawn])[order])
+
+
+class Feed:
+    """Hands out the windows of each step together with the generator for the rest of the step's randomness."""
+
+    def __init__(self, source: Source, batch: int, seed: int, device: torch.device, rank: int = 0) -> None:
+        self.source, self.batch, self.seed, self.device, self.rank = source, batch, seed, device, rank
+        self._clock = _Clock(device)
+        self._ready: tuple[int, Windows, torch.Generator] | None = None
+
+    def prepare(self, step: int) -> None:
+        """Begin to make the windows of `step`; on a GPU they are made after the work asked for so far."""
+        generator = torch.Generator(self.device).manual_seed(self._seed_of(step))
+        with self._clock:
+            self._ready = step, self.source.draw(self.batch, generator), generator
+
+    def take(self, step: int) -> tuple[Windows, torch.Generator]:
+        if self._ready is None or self._ready[0] != step:
+            self.prepare(step)
+        assert self._ready is not None
+        _, windows, generator = self._ready
+        self._ready = None
+        return windows, generator
+
+    def waited(self) -> float:
+        """Seconds so far in which the device made windows, or waited for them, instead of training."""
+        return self._clock.seconds()
+
+    def _seed_of(self, step: int) -> int:
+        return int(np.random.SeedSequence([self.seed, step, self.rank]).generate_state(1, np.uint64)[0])
+
+
+class _Clock:
+    """Adds up the time a device spends inside a block: the GPU's own, where Python only asks for work."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._total = self._began = 0.0
+        self._events: list[Any] = []
+        if device.type == "cuda":
+            self._events = [torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)]  # type: ignore[no-untyped-call]
+        self._open = False
+
+    def __enter__(self) -> None:
+        self.seconds()
+        if self._events:
+            self._events[0].record()
+        else:
+            self._began = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        if self._events:
+            self._events[1].record()
+            self._open = True
+        else:
+            self._total += time.monotonic() - self._began
+
+    def seconds(self) -> float:
+        if self._open:
+            self._events[1].synchronize()
+            self._total += self._events[0].elapsed_time(self._events[1]) / 1000
+            self._open = False
+        return self._total
