@@ -132,8 +132,8 @@ class STCFormer(nn.Module):
         b, t = x2d.shape[:2]
         around = centre_windows(t, self.config.frames, self.config.stride)
         middle = self.config.frames // 2
-        poses = [
-            self.predict(x2d[:, rows].flatten(0, 1))[:, middle].unflatten(0, (b, -1))
-            for rows in torch.from_numpy(around).split(max(1, _AT_ONCE // b))
-        ]
+        poses = []
+        for rows in torch.split(torch.from_numpy(around), max(1, _AT_ONCE // b)):
+            pose = self.predict(x2d[:, rows].flatten(0, 1))[:, middle]
+            poses.append(pose.reshape(b, len(rows), *pose.shape[1:]))
         return torch.cat(poses, dim=1)

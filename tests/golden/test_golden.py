@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import golden_d3dp
 import golden_ddhpose
 import golden_metrics
+import golden_mixste
 import golden_schedules
+import golden_stcformer
+import golden_windows
 import pytest
 from cases import Case, all_cases
 
@@ -18,7 +22,11 @@ Check = Callable[[Case], None]
 Handler = Callable[[Case], dict[str, Check]]
 
 HANDLERS: dict[str, Handler] = {
+    "D3DP (": golden_d3dp.checks,
     "DDHPose (": golden_ddhpose.checks,
+    "MixSTE2": golden_mixste.checks,
+    "STCFormer Model": golden_stcformer.checks,
+    "eval_data_prepare": golden_windows.checks,
     "mpjpe, weighted_mpjpe, p_mpjpe": golden_metrics.checks,
     "mpjpe_diffusion_all_min": golden_metrics.checks_hypotheses,
     "PCK@150 / AUC / MPJPE": golden_metrics.checks_3dhp,
