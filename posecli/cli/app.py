@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from posecli import __version__
-from posecli.cli import data, detect, info, lift, weights
+from posecli.cli import bench, data, detect, info, lift, weights
 from posecli.cli import demo as demo_command
 from posecli.cli import train as train_command
 from posecli.cli.console import ANYWHERE, Output
@@ -32,6 +32,7 @@ app.command(name="detectors")(info.detectors)
 app.command(name="doctor")(info.doctor)
 app.add_typer(weights.app, name="weights")
 app.add_typer(data.app, name="data")
+app.add_typer(bench.app, name="bench")
 
 
 def _version(wanted: bool) -> None:
