@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from posecli.diffusion.noise import Noise
 from posecli.skeleton import Skeleton
 
 
@@ -34,6 +35,14 @@ class Lifter(Protocol):
         """x2d (B, T, J, 2) normalised (x right, y down, about the middle of image or box) →
         poses (B, H, T, J, 3), metres, camera axes, relative to the root, whose own position is zero.
         """
+
+
+@runtime_checkable
+class DrawsNoise(Lifter, Protocol):
+    """A lifter whose noise can be handed in frame by frame, so that overlapping windows share it."""
+
+    def lift_drawing(self, x2d: Tensor, *, hypotheses: int, steps: int, draw: Noise) -> Tensor:
+        """`lift_windows` with noise from `draw`, which is asked for shapes (B, H, T, ...) only."""
 
 
 class Objective(Protocol):

@@ -97,6 +97,10 @@ class D3DP(nn.Module):
     def lift_windows(self, x2d: Tensor, *, hypotheses: int, steps: int, generator: torch.Generator) -> Tensor:
         """See `methods.base.Lifter`."""
         draw = noise.from_generator(generator, x2d.device)
+        return self.lift_drawing(x2d, hypotheses=hypotheses, steps=steps, draw=draw)
+
+    def lift_drawing(self, x2d: Tensor, *, hypotheses: int, steps: int, draw: noise.Noise) -> Tensor:
+        """See `methods.base.DrawsNoise`."""
         pose = self.sample(x2d, hypotheses=hypotheses, steps=steps, draw=draw)
         return pose - pose[..., self.skeleton.root, None, :]
 
