@@ -90,6 +90,10 @@ class MixSTENet(nn.Module):
         pose = self.head["out"](self.head["norm"](x)).float()
         return pose.reshape(frames, b, -1, joints, 3).permute(1, 2, 0, 3, 4)
 
+    def features(self, x2d: Tensor) -> Tensor:
+        """What the head sees of a network without a state: x2d (B, T, J, 2) → tokens (T, B, J, C)."""
+        return self._blocks(self._tokens(x2d, None, None), None)
+
     def _tokens(self, x2d: Tensor, state: Tensor | None, t: Tensor | None) -> Tensor:
         """Embedded input (T, N, J, C), N = B·H. The 2D part is the same for all hypotheses and computed once."""
         w2d, w_state = self.embed.weight[:, :2], self.embed.weight[:, 2:]

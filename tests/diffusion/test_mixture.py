@@ -75,7 +75,7 @@ def test_em_agrees_with_scikit_learn_from_the_same_start(covariance: mixture.Cov
 def test_the_likelihood_never_decreases_and_is_the_density_s(
     covariance: mixture.Covariance, floor: float
 ) -> None:
-    x = clusters(3, 400, 9, 4)
+    x = clusters(3, 400, 4, 4)
     fit = mixture.fit(x, 5, generator=seeded(0), covariance=covariance, iterations=40, floor=floor)
     assert fit.log_likelihood.diff(dim=1).min() > -1e-8  # rounding of float64
     assert (fit.log_likelihood[:, -1] - fit.log_likelihood[:, 0] > 1).all()
@@ -85,7 +85,7 @@ def test_the_likelihood_never_decreases_and_is_the_density_s(
         again = mixture.fit(
             x, 5, generator=seeded(0), covariance=covariance, iterations=1, floor=floor, start=fit.mixture
         )
-        torch.testing.assert_close(last, again.log_likelihood[:, 0], atol=1e-5, rtol=0)
+        torch.testing.assert_close(last, again.log_likelihood[:, 0], atol=1e-3, rtol=0)
 
 
 def test_it_finds_the_mixture_that_made_the_samples() -> None:
