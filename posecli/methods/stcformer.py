@@ -17,8 +17,8 @@ from posecli.methods.common import (
 )
 from posecli.methods.settings import Settings
 from posecli.nets.stcformer import STCFormerNet
+from posecli.paper_windows import centre_windows
 from posecli.skeleton import SKELETONS, Skeleton
-from posecli.windows import centre_windows
 
 _AT_ONCE = 32
 """Windows per pass of the centre-frame protocol, which has one per frame."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from cases import Case
 
-from posecli.windows import centre_windows, evaluation_windows, training_chunks, training_starts
+from posecli.paper_windows import centre_windows, evaluation_windows, training_chunks, training_starts
 
 
 def checks(case: Case) -> dict[str, Callable[[Case], None]]:

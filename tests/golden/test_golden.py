@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import golden_cameras
 import golden_d3dp
 import golden_ddhpose
 import golden_metrics
@@ -26,6 +27,7 @@ HANDLERS: dict[str, Handler] = {
     "DDHPose (": golden_ddhpose.checks,
     "MixSTE2": golden_mixste.checks,
     "STCFormer Model": golden_stcformer.checks,
+    "normalize_screen_coordinates": golden_cameras.checks,
     "eval_data_prepare": golden_windows.checks,
     "mpjpe, weighted_mpjpe, p_mpjpe": golden_metrics.checks,
     "mpjpe_diffusion_all_min": golden_metrics.checks_hypotheses,
