@@ -101,6 +101,7 @@ def run_open(
     config: LiftConfig | None = None,
     keypoints: str = "detected",
     pairs: str | Path | None = None,
+    benchmark: OpenBenchmark | None = None,
     device: str = "auto",
     reporter: Reporter | None = None,
 ) -> OpenResult:
@@ -108,6 +109,7 @@ def run_open(
 
     keypoints: "detected" by the benchmark's simulated detector, or "true", what a perfect one would say.
     pairs: a paired set (`posecli.corpus.pairs`) whose test subjects are scored instead.
+    benchmark: another than the one that ships, or a part of it.
     Raises InputError for a damaged benchmark or weights, UsageError for names and values that cannot work.
     """
     if keypoints not in KEYPOINTS:
@@ -117,7 +119,7 @@ def run_open(
     clock = time.monotonic()
     lifting = Lifting(method, weights, device, config or LiftConfig())
     if pairs is None:
-        benchmark = load_benchmark()
+        benchmark = benchmark or load_benchmark()
         samples = open_samples(benchmark, keypoints)
         about = {"name": "posecli open", "sha256": benchmark.sha256, "keypoints": keypoints}
     else:
