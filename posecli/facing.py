@@ -3,7 +3,8 @@
 A network that sees only a box cannot know where in the image the person stood, although a person at the edge
 is seen from another side than one in the middle. So every window is first looked at by a camera that pans and
 tilts (without roll) until the middle of the person's box lies on its axis; the network's answer is turned
-back afterwards. Training and use go through this one function.
+back afterwards. Nor can it know how far away the person is, which says how strong the perspective is; so a box
+may keep a share of its size (`size_exponent`). Training and use go through this one function.
 """
 
 from __future__ import annotations
@@ -14,11 +15,16 @@ import torch
 from torch import Tensor
 
 
+USUAL_SCALE = 0.2
+"""Half the box of a standing adult about four metres away, as the tangent of an angle."""
+
+
 @dataclass(frozen=True)
 class FacedWindows:
     """Windows as a lifter takes them.
 
-    x2d: (B, T, J, 2), the person's box over the whole window fills [-1, 1] along its longer side.
+    x2d: (B, T, J, 2), the middle of the person's box over the whole window is zero; along its longer side the
+        box fills ± (scale / USUAL_SCALE) ^ size_exponent: [-1, 1] for an exponent of 0.
     rotation: (B, 3, 3), columns are the turned camera's axes in the real camera's frame.
     scale: (B,), half the longer side of the box as the tangent of an angle.
     """
@@ -39,17 +45,20 @@ class FacedWindows:
         return (points.reshape(shape[0], -1, 3) @ self.rotation).reshape(shape)
 
 
-def face_windows(flat: Tensor) -> FacedWindows:
+def face_windows(flat: Tensor, size_exponent: float = 0.0) -> FacedWindows:
     """Normalise windows of one person's joints.
 
     flat: (B, T, J, 2), x/z and y/z of the rays through the joints (see `Pinhole.rays`), all finite.
+    size_exponent: how much of the person's apparent size stays visible, 0 (none) to 1 (all); the one that the
+        lifter was trained with.
     """
     rotation = turn_towards(_box(flat)[0])
     rays = torch.cat([flat, torch.ones_like(flat[..., :1])], dim=-1)
     turned = (rays.flatten(1, 2) @ rotation).reshape(rays.shape)
     x2d = turned[..., :2] / turned[..., 2:].clamp(min=1e-3)
     scale = _box(x2d)[1].clamp(min=1e-6)
-    return FacedWindows(x2d / scale[:, None, None, None], rotation, scale)
+    shown = (scale / USUAL_SCALE).clamp(0.2, 5.0) ** size_exponent / scale
+    return FacedWindows(x2d * shown[:, None, None, None], rotation, scale)
 
 
 def _box(flat: Tensor) -> tuple[Tensor, Tensor]:

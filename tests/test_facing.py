@@ -59,6 +59,14 @@ def test_the_box_fills_minus_one_to_one_along_its_longer_side() -> None:
         assert x2d.abs().max() < 1.15  # and lies about the middle
 
 
+def test_an_exponent_keeps_its_share_of_the_size() -> None:
+    """A person half as far away is about twice as large; with an exponent of a half, √2 times."""
+    near, far = (face_windows(seen(POSE, torch.eye(3), d)[0], size_exponent=0.5) for d in (3.0, 6.0))
+    half = [float((w.x2d.amax(dim=(1, 2)) - w.x2d.amin(dim=(1, 2))).amax() / 2) for w in (near, far)]
+    assert half[0] / half[1] == pytest.approx(float((near.scale / far.scale) ** 0.5), rel=1e-5)
+    assert half[1] == pytest.approx(float((far.scale / 0.2) ** 0.5), rel=1e-5)
+
+
 def test_scale_is_half_the_box_as_a_tangent() -> None:
     flat = torch.tensor([[-0.1, -0.3], [0.1, 0.3]]).reshape(1, 1, 2, 2)
     faced = face_windows(flat)
