@@ -10,6 +10,10 @@ from torch import nn
 
 from posecli.methods.d3dp import D3DP, D3DPConfig
 from posecli.methods.ddhpose import DDHPose, DDHPoseConfig
+from posecli.methods.diffpose_official import DiffPoseOfficial, DiffPoseOfficialConfig
+from posecli.methods.diffupose import DiffuPose, DiffuPoseConfig
+from posecli.methods.graformer import GraFormerConfig, GraFormerLifter
+from posecli.methods.mgcn import ModulatedGCNConfig, ModulatedGCNLifter
 from posecli.methods.mixste import MixSTE, MixSTEConfig
 from posecli.methods.stcformer import STCFormer, STCFormerConfig
 
@@ -50,5 +54,29 @@ METHODS: dict[str, MethodEntry] = {
         paper="Tang et al., CVPR 2023",
         build=lambda settings: STCFormer(STCFormerConfig.from_dict(settings)).eval(),
         defaults=STCFormerConfig().to_dict(),
+    ),
+    "graformer": MethodEntry(
+        title="GraFormer: graph convolutions and attention over joints, frame by frame",
+        paper="Zhao et al., CVPR 2022",
+        build=lambda settings: GraFormerLifter(GraFormerConfig.from_dict(settings)).eval(),
+        defaults=GraFormerConfig().to_dict(),
+    ),
+    "mgcn": MethodEntry(
+        title="Modulated GCN: graph convolutions with weights modulated by joint, frame by frame",
+        paper="Zou & Tang, ICCV 2021",
+        build=lambda settings: ModulatedGCNLifter(ModulatedGCNConfig.from_dict(settings)).eval(),
+        defaults=ModulatedGCNConfig().to_dict(),
+    ),
+    "diffpose-official": MethodEntry(
+        title="DiffPose as its authors' code has it: denoising of a first guess, by frame or window",
+        paper="Gong et al., CVPR 2023",
+        build=lambda settings: DiffPoseOfficial(DiffPoseOfficialConfig.from_dict(settings)).eval(),
+        defaults=DiffPoseOfficialConfig().to_dict(),
+    ),
+    "diffupose": MethodEntry(
+        title="DiffuPose: diffusion of the pose, given its 2D pose, frame by frame",
+        paper="Choi et al., IROS 2023",
+        build=lambda settings: DiffuPose(DiffuPoseConfig.from_dict(settings)).eval(),
+        defaults=DiffuPoseConfig().to_dict(),
     ),
 }

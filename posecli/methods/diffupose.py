@@ -50,8 +50,7 @@ class DiffuPoseConfig(Settings):
             raise ValueError(f'loss must be "l1" or "l2", got {self.loss!r}')
         self.check_positive("clamp")
         self.check_share("eta")
-        if not 0 <= self.recon_weight < float("inf"):
-            raise ValueError(f"recon_weight must not be negative, got {self.recon_weight!r}")
+        self.check_not_negative("recon_weight")
 
 
 @dataclass(frozen=True)
@@ -119,18 +118,27 @@ class DiffuPose(nn.Module):
 
     # Sampling
 
-    @torch.no_grad()
     def lift_windows(self, x2d: Tensor, *, hypotheses: int, steps: int, generator: torch.Generator) -> Tensor:
         """See `methods.base.Lifter`. `steps` as many as `timesteps`: DDPM; fewer: DDIM."""
-        check_windows(x2d, self.window, self.skeleton.num_joints)
-        frames = self.joints.drop(x2d)[:, 0]
-        seen = both_ways(frames, self.joints.network.mirror) if self.config.flip else frames
         draw = noise.from_generator(generator, x2d.device)
-        poses = self.sample(seen.repeat_interleave(hypotheses, dim=0), steps=steps, draw=draw)
-        if self.config.flip:
-            poses = flip_averaged(poses, self.joints.network.mirror)
-        poses = poses.unflatten(0, (len(x2d), hypotheses))
-        return self.joints.restore(poses)[:, :, None]
+        return self.lift_drawing(x2d, hypotheses=hypotheses, steps=steps, draw=draw)
+
+    def lift_drawing(self, x2d: Tensor, *, hypotheses: int, steps: int, draw: noise.Noise) -> Tensor:
+        """See `methods.base.DrawsNoise`. draw: asked as by `sample`, each time for (B, H, T, J, 3) and, with flip, at
+        once for as much again, the mirrored chain's; J the network's joints."""
+        check_windows(x2d, self.window, self.skeleton.num_joints)
+        mirror = self.joints.network.mirror
+        shape = (len(x2d), hypotheses, self.window)
+
+        def twice(flat: tuple[int, ...]) -> Tensor:
+            chains = 2 if self.config.flip else 1
+            return torch.cat([draw((*shape, *flat[1:])).flatten(0, 2) for _ in range(chains)])
+
+        frames = self.joints.drop(x2d)[:, 0].repeat_interleave(hypotheses, dim=0)
+        seen = both_ways(frames, mirror) if self.config.flip else frames
+        poses = self.sample(seen, steps=steps, draw=twice)
+        poses = self.joints.restore(flip_averaged(poses, mirror) if self.config.flip else poses)
+        return poses.view(*shape, *poses.shape[1:])
 
     @torch.no_grad()
     def sample(

@@ -52,11 +52,6 @@ class NetworkJoints:
         return torch.cat([pose[..., :_NECK, :], neck, pose[..., _NECK:, :]], dim=-2)
 
 
-def dropout_source(generator: torch.Generator, x: Tensor) -> torch.Generator | None:
-    """The generator where it can serve draws beside `x`; one of another device cannot, and the global one has to."""
-    return generator if generator.device == x.device else None
-
-
 class FrameLifter(nn.Module):
     """A network that answers with one pose per frame: no randomness, all hypotheses are the same.
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from posecli.methods.common import Losses
-from posecli.methods.frames import FrameLifter, dropout_source
+from posecli.methods.common import Losses, dropout_source
+from posecli.methods.frames import FrameLifter
 from posecli.methods.settings import Settings
 from posecli.nets.graformer import GraFormer
 from posecli.skeleton import SKELETONS

@@ -45,6 +45,11 @@ class Case:
     def checkpoint(self) -> Path:
         return self.folder / self.about["checkpoint"]
 
+    @property
+    def checkpoints(self) -> list[Path]:
+        """Of a case with several files."""
+        return [self.folder / name for name in self.about["checkpoint"]]
+
 
 def all_cases() -> list[Case]:
     return [Case(file.parent) for file in sorted(GOLDEN.glob("*/case.json"))]

@@ -11,7 +11,11 @@ from collections.abc import Callable
 import golden_cameras
 import golden_d3dp
 import golden_ddhpose
+import golden_diffpose
+import golden_diffupose
+import golden_graformer
 import golden_metrics
+import golden_mgcn
 import golden_mixste
 import golden_schedules
 import golden_stcformer
@@ -25,6 +29,10 @@ Handler = Callable[[Case], dict[str, Check]]
 HANDLERS: dict[str, Handler] = {
     "D3DP (": golden_d3dp.checks,
     "DDHPose (": golden_ddhpose.checks,
+    "DiffPose (": golden_diffpose.checks,
+    "DiffuPose: ": golden_diffupose.checks,
+    "GraFormer.": golden_graformer.checks,
+    "Modulated GCN": golden_mgcn.checks,
     "MixSTE2": golden_mixste.checks,
     "STCFormer Model": golden_stcformer.checks,
     "normalize_screen_coordinates": golden_cameras.checks,
