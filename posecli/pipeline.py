@@ -29,6 +29,7 @@ from posecli.media.frames import Frames
 from posecli.methods import METHODS
 from posecli.motion import Motion
 from posecli.reporting import Advance, Reporter, Silent
+from posecli.uncertainty import Uncertainty
 from posecli.weights import store
 from posecli.weights.format import load_weights
 
@@ -212,9 +213,8 @@ class Lifting:
             raise UsageError(f"{method} denoises in at most {most} steps, not {config.steps}")
         try:
             self.rate_hz = float(metadata.get("rate_hz", 30.0))
-            std = metadata.get("error_std_m")
-            self.error_std = None if std is None else np.asarray(std, dtype=np.float64)
-        except (TypeError, ValueError):
+            self.uncertainty = Uncertainty.from_metadata(metadata)
+        except (TypeError, ValueError, InputError):
             raise InputError(f"{path}: its header is damaged; fetch the file again") from None
         self.config = config
         self.record: dict[str, Any] = {
@@ -232,7 +232,7 @@ class Lifting:
             self.model,
             self.config,
             rate=self.rate_hz,
-            error_std=self.error_std,
+            uncertainty=self.uncertainty,
             progress=progress,
         )
 

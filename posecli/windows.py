@@ -1,52 +1,146 @@
-"""How papers cut clips into windows: source frame numbers (W, T) of W windows of T frames each.
-
-For the benches that repeat their protocols, and for methods that see a window per frame. `posecli.lifting` has its
-own windows, which overlap and are blended.
-"""
+"""Windows over a stretch of motion: cut, looked at by a camera turned to the person, lifted, blended."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
-Frames = NDArray[np.int64]
+from posecli.diffusion.noise import Noise
+from posecli.errors import InputError
+from posecli.facing import face_windows
+from posecli.methods.base import DrawsNoise, Lifter
+from posecli.uncertainty import Uncertainty
+
+Array = NDArray[np.float64]
+
+_BLOCK = 64  # frames of noise drawn at once
 
 
-def evaluation_windows(frames: int, window: int) -> Frames:
-    """Windows side by side from frame 0, and for a remainder the last `window` frames: frames in the overlap are
-    evaluated twice (MixSTE, D3DP, DDHPose). A clip shorter than a window repeats its last frame.
+def window_starts(frames: int, window: int, overlap: float) -> list[int]:
+    """First frames of the windows that cover a clip; the last window ends with the clip."""
+    if frames <= window:
+        return [0]
+    stride = max(1, round(window * (1 - overlap)))
+    starts = list(range(0, frames - window, stride))
+    return [*starts, frames - window]
+
+
+def lift_grid(
+    flat: Array,
+    starts: Sequence[int],
+    lifter: Lifter,
+    uncertainty: Uncertainty,
+    *,
+    hypotheses: int,
+    steps: int,
+    batch: int,
+    seed: Sequence[int],
+    progress: Callable[[int], None],
+) -> tuple[Array, Array]:
+    """Lift rays (G, 17, 2) on a uniform grid, in windows that begin at `starts`.
+
+    batch: windows times hypotheses per network call. seed: numbers that name this stretch's noise.
+    progress: called with the number of windows done.
+    Returns hypotheses (G, H, 17, 3) and the standard deviation of their mean's error (G, 17, 3), metres, in the real
+    camera's frame. Raises InputError where the network's answer is not finite.
     """
-    _check(frames, window)
-    starts = list(range(0, max(frames - window, 0) + 1, window))
-    if frames > window and frames % window:
-        starts.append(frames - window)
-    return _from(starts, window, frames)
+    window, frames, joints = lifter.window, len(flat), flat.shape[1]
+    # A clip shorter than the window is played forth and back until it is long enough.
+    padded = np.pad(flat, ((0, max(0, window - frames)), (0, 0), (0, 0)), mode="symmetric")
+    # Half-sample offset: no weight is ever zero, so the first and last frames of a clip count as well.
+    fade = np.sin(np.pi * (np.arange(window) + 0.5) / window)[:, None, None] ** 2
+    total = np.zeros((len(padded), hypotheses, joints, 3))
+    variance = np.zeros((len(padded), joints, 3))
+    weight = np.zeros((len(padded), 1, 1))
+    ask = _Lifting(lifter, hypotheses, steps, seed)
+    per_call = max(1, batch // hypotheses)
+    for first in range(0, len(starts), per_call):
+        chosen = starts[first : first + per_call]
+        faced = face_windows(torch.from_numpy(np.stack([padded[s : s + window] for s in chosen])).float())
+        answer = ask(faced.x2d, chosen)  # (b, H, window, 17, 3)
+        camera = faced.to_camera(answer).numpy()
+        if not np.isfinite(camera).all():
+            raise InputError("the network's answer is not finite: its weights are damaged; fetch them again")
+        # Diagonal of R diag(std²) Rᵀ: the error is known along the turned camera's axes.
+        turn = faced.rotation.numpy().astype(np.float64)
+        std = uncertainty.std(faced.x2d.numpy(), answer.numpy())
+        turned = np.einsum("bij,btkj->btki", turn**2, std**2)
+        for row, start in enumerate(chosen):
+            at = slice(start, start + window)
+            total[at] += camera[row].swapaxes(0, 1) * fade[..., None]
+            variance[at] += turned[row] * fade
+            weight[at] += fade
+        progress(first + len(chosen))
+    return (total / weight[..., None])[:frames], np.sqrt(variance / weight)[:frames]
 
 
-def training_chunks(frames: int, window: int) -> Frames:
-    """Chunks side by side with the clip in the middle of them; both ends repeat the edge frame (VideoPose3D)."""
-    return _from(training_starts(frames, window), window, frames)
+class ClipNoise:
+    """Standard normal numbers that belong to the frames of a clip, whichever window asks for them.
+
+    Windows that overlap see the same noise where they do, so that a hypothesis is one motion through the whole
+    clip, and how windows are put into batches changes nothing. Every block of frames is drawn from a seed of its
+    own: nothing has to be kept.
+    """
+
+    def __init__(self, seed: Sequence[int]) -> None:
+        self.seed = tuple(seed)
+
+    def of(self, starts: Sequence[int], device: torch.device) -> Noise:
+        """Noise for windows at `starts`: asked for (B, H, T, ...), as samplers do, one draw after the other."""
+        draws = 0
+
+        def draw(shape: tuple[int, ...]) -> Tensor:
+            nonlocal draws
+            draws += 1
+            blocks: dict[int, Tensor] = {}
+            rows = [self._frames(draws, start, shape[1:], blocks) for start in starts]
+            return torch.stack(rows).to(device)
+
+        return draw
+
+    def _frames(self, draw: int, start: int, shape: Sequence[int], blocks: dict[int, Tensor]) -> Tensor:
+        """One window's share (H, T, ...) of a draw."""
+        hypotheses, frames, *rest = shape
+        first, last = start // _BLOCK, (start + frames - 1) // _BLOCK
+        for k in range(first, last + 1):
+            if k not in blocks:
+                entropy = np.random.SeedSequence([*self.seed, draw, k]).generate_state(1, np.uint64)
+                generator = torch.Generator().manual_seed(int(entropy[0]) >> 1)
+                blocks[k] = torch.randn(_BLOCK, hypotheses, *rest, generator=generator)
+        along = torch.cat([blocks[k] for k in range(first, last + 1)])
+        return along[start - first * _BLOCK :][:frames].movedim(0, 1)
 
 
-def training_starts(frames: int, window: int) -> list[int]:
-    """First frames of `training_chunks`, negative where the first frame is repeated before it."""
-    _check(frames, window)
-    count = -(-frames // window)
-    offset = (count * window - frames) // 2
-    return [chunk * window - offset for chunk in range(count)]
+class _Lifting:
+    """Asks a lifter for windows: one that draws noise as samplers do gets the clip's, another one a generator."""
+
+    def __init__(self, lifter: Lifter, hypotheses: int, steps: int, seed: Sequence[int]) -> None:
+        self.lifter, self.hypotheses, self.steps = lifter, hypotheses, steps
+        self.device = _device(lifter)
+        self.noise = ClipNoise(seed)
+        state = np.random.SeedSequence(seed).generate_state(1, np.uint64)
+        self.generator = torch.Generator().manual_seed(int(state[0]) >> 1)
+
+    def __call__(self, x2d: Tensor, starts: Sequence[int]) -> Tensor:
+        """Windows (b, T, 17, 2) at `starts` → poses (b, H, T, 17, 3), relative to the root, on the CPU."""
+        x2d = x2d.to(self.device)
+        with torch.inference_mode():
+            if isinstance(self.lifter, DrawsNoise):
+                draw = self.noise.of(starts, self.device)
+                pose = self.lifter.lift_drawing(x2d, hypotheses=self.hypotheses, steps=self.steps, draw=draw)
+            else:
+                pose = self.lifter.lift_windows(
+                    x2d, hypotheses=self.hypotheses, steps=self.steps, generator=self.generator
+                )
+        return pose.float().cpu()
 
 
-def centre_windows(frames: int, window: int, stride: int = 1) -> Frames:
-    """A window around every frame, its frames `stride` apart; both ends repeat the edge frame (STCFormer)."""
-    _check(frames, window)
-    around = stride * (np.arange(window) - (window - 1) // 2)
-    return np.clip(np.arange(frames)[:, None] + around, 0, frames - 1)
-
-
-def _from(starts: list[int], window: int, frames: int) -> Frames:
-    return np.clip(np.array(starts)[:, None] + np.arange(window), 0, frames - 1)
-
-
-def _check(frames: int, window: int) -> None:
-    if min(frames, window) < 1:
-        raise ValueError(f"a clip of {frames} frames cannot be cut into windows of {window}")
+def _device(lifter: Lifter) -> torch.device:
+    """Where the lifter's weights lie; one without weights works on the CPU."""
+    parameters = lifter.parameters() if isinstance(lifter, nn.Module) else iter(())
+    first = next(parameters, None)
+    return torch.device("cpu") if first is None else first.device

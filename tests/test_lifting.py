@@ -21,12 +21,15 @@ from torch import Tensor, nn
 from posecli.camera import Pinhole
 from posecli.detect.keypoints import Keypoints2D
 from posecli.errors import InputError, NobodyError, UsageError
-from posecli.lifting import LiftConfig, lift_keypoints, standing_height, window_starts
+from posecli.lifting import LiftConfig, lift_keypoints, standing_height
 from posecli.skeleton import H36M17, MPI3DHP17, Skeleton
+from posecli.uncertainty import Uncertainty
+from posecli.windows import window_starts
 
 SIZE = (1280, 720)
 CAMERA = Pinhole.from_fov(SIZE)
 BOX = 0.25  # half the box's side, tangent of an angle
+RAW = LiftConfig(smooth_hz=None)  # what windows, times and gaps do, without the filter after them
 
 
 class Settings:
@@ -87,7 +90,7 @@ def seconds(count: int, fps: float = 30.0) -> np.ndarray:
 @pytest.mark.parametrize("count", [28, 54, 100])
 def test_windows_blend_without_seams(count: int, overlap: float) -> None:
     times = seconds(count)
-    motion = lift_keypoints(keypoints(times), Linear(), LiftConfig(overlap=overlap))
+    motion = lift_keypoints(keypoints(times), Linear(), LiftConfig(overlap=overlap, smooth_hz=None))
     np.testing.assert_allclose(motion.joints_3d, answer(person(times)), atol=2e-5)
     assert motion.valid.all() and not motion.bridged.any()
 
@@ -95,7 +98,7 @@ def test_windows_blend_without_seams(count: int, overlap: float) -> None:
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 26, 27])
 def test_clips_no_longer_than_a_window(count: int) -> None:
     times = seconds(count)
-    motion = lift_keypoints(keypoints(times), Linear())
+    motion = lift_keypoints(keypoints(times), Linear(), RAW)
     np.testing.assert_allclose(motion.joints_3d, answer(person(times)), atol=2e-5)
     assert motion.root_path is not None and np.isfinite(motion.root_path).all()
 
@@ -103,7 +106,7 @@ def test_clips_no_longer_than_a_window(count: int) -> None:
 @pytest.mark.parametrize("window", [1, 2, 9])
 def test_windows_of_any_length(window: int) -> None:
     times = seconds(40)
-    motion = lift_keypoints(keypoints(times), Linear(window))
+    motion = lift_keypoints(keypoints(times), Linear(window), RAW)
     np.testing.assert_allclose(motion.joints_3d, answer(person(times)), atol=2e-5)
 
 
@@ -122,14 +125,14 @@ def test_smooth_motion_survives_the_way_to_30_hz_and_back(fps: float, bound: flo
     """0.7 Hz with amplitude 1.6 (a joint's 0.8 and the root's): straight lines between 24 Hz lose up to
     1 - cos(0.7 π / 24) of it, the tent over 60 Hz (1 - cos(0.7 · 2π / 60)) / 2; at the ends it is one-sided."""
     times = 12.34 + seconds(int(3 * fps), fps)
-    motion = lift_keypoints(keypoints(times), Linear())
+    motion = lift_keypoints(keypoints(times), Linear(), RAW)
     np.testing.assert_array_equal(motion.timestamps_s, times)
     assert np.abs(motion.joints_3d - answer(person(times))).max() < bound
 
 
 def test_uneven_times_are_heeded() -> None:
     times = np.cumsum(np.random.default_rng(0).uniform(0.012, 0.06, 150))
-    motion = lift_keypoints(keypoints(times), Linear())
+    motion = lift_keypoints(keypoints(times), Linear(), RAW)
     truth = answer(person(times))
     error = np.abs(motion.joints_3d - truth).max()
     as_if_even = answer(person(np.linspace(times[0], times[-1], 150)))
@@ -141,7 +144,7 @@ def test_a_jump_in_time_is_lifted_apart_and_costs_no_memory() -> None:
     times = np.concatenate([seconds(10), 3e7 + seconds(10)])
     calls: list[tuple[int, int]] = []
     motion = lift_keypoints(
-        keypoints(times), Linear(), progress=lambda done, total: calls.append((done, total))
+        keypoints(times), Linear(), RAW, progress=lambda done, total: calls.append((done, total))
     )
     assert calls == [(1, 2), (2, 2)] and motion.valid.all()
     np.testing.assert_allclose(motion.joints_3d, answer(person(times)), atol=2e-5)
@@ -149,7 +152,7 @@ def test_a_jump_in_time_is_lifted_apart_and_costs_no_memory() -> None:
 
 def test_slow_sources_are_lifted_picture_by_picture() -> None:
     times = seconds(6, fps=1.0)
-    motion = lift_keypoints(keypoints(times), Linear())
+    motion = lift_keypoints(keypoints(times), Linear(), RAW)
     np.testing.assert_allclose(motion.joints_3d, answer(person(times)), atol=2e-5)
 
 
@@ -166,7 +169,9 @@ def absent(count: int, *gaps: tuple[int, int]) -> np.ndarray:
 def test_short_gaps_are_bridged_and_marked_long_ones_split() -> None:
     times = seconds(120)
     found = absent(120, (0, 3), (20, 25), (50, 80), (118, 120))
-    motion = lift_keypoints(keypoints(times, found=found), Linear(), LiftConfig(max_gap_s=0.5))
+    motion = lift_keypoints(
+        keypoints(times, found=found), Linear(), LiftConfig(max_gap_s=0.5, smooth_hz=None)
+    )
     assert motion.segments() == [slice(3, 50), slice(80, 118)]
     assert np.flatnonzero(motion.bridged).tolist() == [20, 21, 22, 23, 24]
     truth = answer(person(times))
@@ -196,7 +201,7 @@ def test_the_limit_of_a_gap_counts_from_sighting_to_sighting() -> None:
 def test_single_sightings() -> None:
     found = np.zeros(90, bool)
     found[[0, 45, 89]] = True
-    motion = lift_keypoints(keypoints(seconds(90), found=found), Linear())
+    motion = lift_keypoints(keypoints(seconds(90), found=found), Linear(), RAW)
     np.testing.assert_array_equal(motion.valid, found)
     np.testing.assert_allclose(motion.joints_3d[found], answer(person(seconds(90)))[found], atol=2e-5)
 
@@ -205,7 +210,7 @@ def test_a_joint_that_is_not_a_number_makes_its_frame_an_absence() -> None:
     body = keypoints(seconds(40))
     body.xy[12, 13] = np.nan
     body.xy[30, 2, 0] = np.inf
-    motion = lift_keypoints(body, Linear())
+    motion = lift_keypoints(body, Linear(), RAW)
     assert np.flatnonzero(motion.bridged).tolist() == [12, 30]
     np.testing.assert_allclose(motion.joints_3d, answer(person(seconds(40))), atol=0.02)
 
@@ -221,12 +226,14 @@ def test_nobody_is_an_error_of_its_own() -> None:
 
 
 def test_a_known_height_sets_the_scale() -> None:
-    plain = lift_keypoints(keypoints(seconds(50)), Linear(), error_std=np.full((17, 3), 0.1))
+    plain = lift_keypoints(
+        keypoints(seconds(50)), Linear(), uncertainty=Uncertainty.constant(np.full((17, 3), 0.1))
+    )
     tall = lift_keypoints(
         keypoints(seconds(50)),
         Linear(),
         LiftConfig(height_m=1.8, keep_hypotheses=True),
-        error_std=np.full((17, 3), 0.1),
+        uncertainty=Uncertainty.constant(np.full((17, 3), 0.1)),
     )
     assert standing_height(tall.joints_3d) == pytest.approx(1.8, rel=1e-5)
     factor = 1.8 / standing_height(plain.joints_3d)
@@ -269,11 +276,14 @@ def test_the_prior_spread_is_turned_with_the_camera() -> None:
     """Spread along depth only, a person 30° to the right: a quarter of the variance is sideways."""
     prior = np.tile([0.0, 0.0, 0.2], (17, 1))
     flat = 0.05 * person(seconds(30)) + [np.tan(np.radians(30)), 0.0]
-    motion = lift_keypoints(keypoints(seconds(30), flat), Linear(), error_std=prior)
+    motion = lift_keypoints(keypoints(seconds(30), flat), Linear(), uncertainty=Uncertainty.constant(prior))
     expected = np.tile([0.1, 0.0, 0.2 * np.cos(np.radians(30))], (30, 17, 1))
     np.testing.assert_allclose(motion.joints_3d_std, expected, atol=2e-3)
     several = lift_keypoints(
-        keypoints(seconds(30), flat), Linear(noise=0.05), LiftConfig(hypotheses=8), error_std=prior
+        keypoints(seconds(30), flat),
+        Linear(noise=0.05),
+        LiftConfig(hypotheses=8),
+        uncertainty=Uncertainty.constant(prior),
     )
     assert (several.joints_3d_std[:, 1:] > motion.joints_3d_std[:, 1:] - 1e-6).all()
 
@@ -334,9 +344,6 @@ def test_what_does_not_fit_is_refused() -> None:
     for rate in (0.0, -30.0, float("nan"), 1e9):
         with pytest.raises(InputError, match="header is damaged"):
             lift_keypoints(body, Linear(), rate=rate)
-    for std in (np.ones(3), np.full((17, 3), np.nan), np.full((17, 3), -1.0)):
-        with pytest.raises(InputError, match="header is damaged"):
-            lift_keypoints(body, Linear(), error_std=std)
     with pytest.raises(InputError, match="not finite"):
         lift_keypoints(body, Linear(noise=float("nan")))
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from posecli.errors import UsageError
+
 Source = Annotated[
     Path,
     typer.Argument(
@@ -59,5 +61,24 @@ Height = Annotated[
 MaxGap = Annotated[
     float, typer.Option("--max-gap", metavar="SECONDS", help="Bridge absences up to this long.")
 ]
+Smooth = Annotated[
+    str,
+    typer.Option(
+        "--smooth",
+        metavar="HZ|off",
+        help="Calm trembling: what moves to and fro faster than this many times a second is taken out. "
+        "Lower is calmer, higher keeps quick strikes and kicks, off changes nothing.",
+    ),
+]
 Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or mps.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never fetch anything.")]
+
+
+def smoothing(value: str) -> float | None:
+    """What --smooth asks for: Hz, None for "off". Raises UsageError for anything else."""
+    if value.strip().lower() == "off":
+        return None
+    try:
+        return float(value)
+    except ValueError:
+        raise UsageError(f"--smooth takes a number of Hz, such as 5, or off, not {value!r}") from None
