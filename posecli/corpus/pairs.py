@@ -91,7 +91,8 @@ class Pairs:
     def projections(self) -> NDArray[np.float32]:
         """True pixels (N, T, 28, 2) of `points`."""
         flat = self.points[..., :2] / self.points[..., 2:]
-        return flat * self.focal[:, None, None, None] + self.size[:, None, None, :] / np.float32(2)
+        pixels = flat * self.focal[:, None, None, None] + self.size[:, None, None, :] / 2
+        return pixels.astype(np.float32)
 
 
 def make_pairs(
@@ -155,7 +156,9 @@ def _round(
         seen = simulator.see(points[:count], generator)
         for row in range(count):
             window = _film(seen, row, detector, rng)
-            rows.append(window | {"subject": np.int32(subjects[row]), "split": np.uint8(split)})
+            rows.append(
+                window | {"subject": np.array(subjects[row], np.int32), "split": np.array(split, np.uint8)}
+            )
             if progress is not None:
                 progress(number * sum(ROUND) + len(rows), rounds * sum(ROUND))
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
@@ -183,7 +186,8 @@ def _film(seen: Seen, row: int, detector: BlazePose, rng: np.random.Generator) -
     found = detector.detect(pictures(), (width, height), heatmaps=sink)
     xy = np.where(found.found[:, None, None], np.clip(np.round(found.xy * XY_STEPS), -32767, 32767), MISSED)
     return {
-        "viewpoint": np.uint8(seen.viewpoint[row]), "size": size.astype(np.int32), "focal": np.float32(focal),
+        "viewpoint": np.array(seen.viewpoint[row], np.uint8), "size": size.astype(np.int32),
+        "focal": np.array(focal, np.float32),
         "up": up.astype(np.float32),
         "xy": xy.astype(np.int16), "scores": np.round(found.scores * 255).astype(np.uint8),
         "points": np.round(np.clip(points * POINT_STEPS, -32767, 32767)).astype(np.int16),
@@ -278,8 +282,8 @@ def load_pairs(path: Path, split: str | None = None) -> Pairs:
     missed = columns["xy"][..., :1, :1] == MISSED
     xy = np.where(missed, np.nan, columns["xy"].astype(np.float32) / XY_STEPS).astype(np.float32)
     pairs = Pairs(
-        xy=xy, scores=columns["scores"].astype(np.float32) / 255,
-        points=columns["points"].astype(np.float32) / POINT_STEPS, size=columns["size"], focal=columns["focal"],
+        xy=xy, scores=(columns["scores"] / 255).astype(np.float32),
+        points=(columns["points"] / POINT_STEPS).astype(np.float32), size=columns["size"], focal=columns["focal"],
         up=columns["up"], heatmaps=columns["heatmaps"].astype(np.float32), to_image=columns["to_image"],
         subject=columns["subject"], split=columns["split"], viewpoint=columns["viewpoint"],
     )  # fmt: skip

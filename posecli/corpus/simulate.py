@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from posecli.corpus import posture, viewpoints
+from posecli.corpus.detector_model import DetectorErrors, shipped_model
 from posecli.corpus.landmarks_seen import H36M_FROM_SEEN, LANDMARK_NAMES, SEEN_POINTS, TWINS, twin
 from posecli.corpus.store import LANDMARKS, POINT_NAMES
 from posecli.corpus.viewpoints import Seen, about
@@ -33,7 +34,7 @@ _GROUPS = {
 }  # fmt: skip
 
 
-_CHOICES = {"viewpoint": ("mixed", *viewpoints.NAMES, "free")}
+_CHOICES = {"noise": ("fitted", "guessed"), "viewpoint": ("mixed", *viewpoints.NAMES, "free")}
 
 
 class MotionClip(Protocol):
@@ -74,6 +75,8 @@ class SimulatorConfig:
     roll_std_deg: float = 4.0
     off_axis: tuple[float, float] = (0.45, 0.45)  # largest tangent of the person's direction, x and y
     focal_std: float = 0.15  # log of true focal length over assumed
+    noise: str = "fitted"  # "fitted": `detector_model`; "guessed": by the next seven settings
+    other_rates: float = 0.4  # share of windows recorded at another rate than `rate` (fitted noise only)
     constant: float = 0.014  # detector error that stays through the window
     smooth: float = 0.012  # error that wanders
     white: float = 0.005  # error of each frame alone
@@ -92,7 +95,7 @@ class SimulatorConfig:
             numbers = list(value) if pair and isinstance(value, list | tuple) else [value]
             if len(numbers) != 1 + pair or not all(_is_number(n) for n in numbers):
                 raise UsageError(f"{name} must be {'two numbers' if pair else 'a number'}, not {value!r}")
-            share = name.endswith("share") or name in ("still", "mixed", "sitting", "reaching")
+            share = name.endswith("share") or name in ("still", "mixed", "sitting", "reaching", "other_rates")
             if name not in ("pitch_deg", "high_deg") and (min(numbers) < 0 or (share and numbers[0] > 1)):
                 raise UsageError(
                     f"{name} must {'lie in [0, 1]' if share else 'not be negative'}, not {value!r}"
@@ -156,6 +159,11 @@ class Simulator:
         self._weights = torch.tensor(weights, dtype=torch.float64)
         self._mirror = torch.tensor([*H36M17.mirror, *(POINT_NAMES.index(twin(n)) for n in LANDMARKS)])
 
+        self._fitted: DetectorErrors | None = None
+        if self.config.noise == "fitted":
+            self._fitted = DetectorErrors(
+                shipped_model(), self.window, self.config.rate, self.config.other_rates
+            )
         names = LANDMARK_NAMES
         self._seen = torch.tensor(SEEN_POINTS)
         self._to_h36m = torch.tensor(H36M_FROM_SEEN, dtype=torch.float32)
@@ -192,7 +200,11 @@ class Simulator:
         """Points (B, T, 28, 3), metres, y up → through a random camera and detector noise."""
         with self.device:
             seen = self.see(points, generator)
-            flat = self._err(seen.flat(seen.points[:, :, self._seen]), generator)
+            flat = (
+                self._fitted(seen, generator)
+                if self._fitted is not None
+                else self._err(seen.flat(seen.points[:, :, self._seen]), generator)
+            )
             flat = torch.einsum("ij,btjc->btic", self._to_h36m, flat)
             faced = face_windows(flat)
             joints = seen.points[:, :, :17]

@@ -19,7 +19,7 @@ from posecli.skeleton import H36M17, LIMBS
 
 NO_NOISE = {
     "constant": 0.0, "smooth": 0.0, "white": 0.0, "burst_share": 0.0, "burst": 0.0, "swap_share": 0.0,
-    "focal_std": 0.0,
+    "focal_std": 0.0, "noise": "guessed",
 }  # fmt: skip
 AS_CAPTURED = {
     "still": 0.0, "mixed": 0.0, "sitting": 0.0, "reaching": 0.0, "size_std": 0.0, "bone_std": 0.0,

@@ -1,0 +1,356 @@
+"""Fit of `DetectorModel` to the paired set. Robust throughout: medians and log-means, clipped products."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+from posecli.camera import Pinhole
+from posecli.corpus.body_views import view
+from posecli.corpus.detector_model import (
+    ARMS,
+    GATES,
+    KIND,
+    KINDS,
+    LEGS,
+    LIMB,
+    LOST_LIMBS,
+    STATES,
+    DetectorErrors,
+    DetectorModel,
+    correlations,
+)
+from posecli.corpus.landmarks_seen import LANDMARK_NAMES, SEEN_COLUMNS, TWINS
+from posecli.corpus.pairs import RATE, Pairs
+from posecli.corpus.viewpoints import Seen
+from posecli.errors import InputError
+
+Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+_MEDIAN = 1.17741  # of the length of a 2D normal vector with unit variance per coordinate
+_SCORES = (0.0, 0.25, 0.5, 0.75, 1.01)
+_LOST = 0.12  # units: a limb further off than this, for a while, is lost
+_RIDGE = 30.0
+
+
+@dataclass(frozen=True)
+class Errors:
+    """The paired set as the fit sees it; N windows, D = 19 landmarks.
+
+    error: (N, T, D, 2) in units, NaN where missed. truth: (N, T, D, 2), units from the frame's mean. axes, front,
+    near, hidden, beyond: as `body_views.Views`. scores: (N, T, D).
+    """
+
+    error: Array
+    truth: Array
+    axes: Array
+    front: Array
+    near: Array
+    hidden: Array
+    beyond: Array
+    scores: Array
+
+    @property
+    def state(self) -> NDArray[np.int64]:
+        """(N, T, D) index into `STATES`, -1 where neither in sight nor hidden for sure."""
+        outside = np.linalg.norm(self.beyond, axis=-1) > 0
+        return np.select([outside, self.hidden < 0.25, self.hidden > 0.75], [2, 0, 1], -1)
+
+
+def seen_pairs(pairs: Pairs) -> Seen:
+    """The truth of a paired set as the simulator holds it."""
+    focal = assumed_focal(pairs)
+    return Seen(
+        torch.from_numpy(pairs.points), torch.from_numpy(pairs.focal / focal).float(),
+        torch.from_numpy(pairs.size / 2 / focal[:, None]).float(), torch.from_numpy(pairs.up),
+        torch.from_numpy(pairs.viewpoint.astype(np.int64)),
+    )  # fmt: skip
+
+
+def assumed_focal(pairs: Pairs) -> Array:
+    """(N,) focal length, pixels, that lifting would assume."""
+    return np.array([Pinhole.from_fov((int(w), int(h))).focal for w, h in pairs.size])
+
+
+def errors_of(pairs: Pairs, detected: NDArray[np.floating] | None = None) -> Errors:
+    """Errors of the detector; or of `detected` (N, T, 19, 2) in flat coordinates, in its place."""
+    views = view(seen_pairs(pairs))
+    if detected is None:
+        middle, focal = pairs.size[:, None, None] / 2, assumed_focal(pairs)[:, None, None, None]
+        detected = (pairs.xy[:, :, SEEN_COLUMNS] - middle) / focal
+    flat, unit = views.flat.double().numpy(), views.unit.double().numpy()
+    rest = (views.axes, views.front, views.near, views.hidden, views.beyond)
+    axes, front, near, hidden, beyond = (r.double().numpy() for r in rest)
+    truth = flat / unit
+    return Errors(
+        (detected - flat) / unit, truth - truth.mean(axis=2, keepdims=True), axes, front, near, hidden, beyond,
+        pairs.scores[:, :, SEEN_COLUMNS].astype(np.float64),
+    )  # fmt: skip
+
+
+def fit_detector_model(pairs: Pairs, source: str = "") -> DetectorModel:
+    """Fit to all windows of `pairs`; keep the validation and test sides out. InputError for too few windows."""
+    errors = errors_of(pairs)
+    seen = np.asarray(np.isfinite(errors.error[..., 0]).all(axis=-1))  # (N, T)
+    if seen.sum() < 200:
+        raise InputError("too few frames with a detected person to fit a detector model to")
+    miss_share, miss_s = _runs(~seen, inner=True)
+    swapped = _swapped(errors)  # (2, N, T)
+    swaps = [_runs(s) for s in swapped]
+    straight: Flags = seen & ~swapped.any(axis=0)
+    error = np.where(straight[..., None, None], errors.error, np.nan)
+
+    bias = _bias(error, errors)
+    step = np.einsum("ntdg,dga->ntda", _gates(errors), bias[KIND])
+    residual = error - (step[..., None] * errors.axes).sum(-2)
+    pull, residual = _pull(residual, errors)
+    length = np.linalg.norm(residual, axis=-1)  # (N, T, D)
+    spread, grows = _spread(length, errors)
+    hidden = np.clip(errors.hidden, 0, 1)
+    expected = spread[KIND, 0] * (1 - hidden) + spread[KIND, 1] * hidden
+    distance = np.linalg.norm(errors.beyond, axis=-1)
+    expected = np.where(distance > 0, spread[KIND, 2] + grows * distance, expected)
+    z = residual / expected[..., None]
+
+    window_log = _nanmean(np.log(np.maximum(np.linalg.norm(z, axis=-1), 1e-3)), axis=1)  # (N, D)
+    own = (
+        z / np.exp(window_log - 0.058)[:, None, :, None]
+    )  # 0.058: mean logarithm of a unit Rayleigh variable
+    time = _time(own)
+    joints = _joints(z / np.exp(_nanmean(window_log, axis=1) - 0.058)[:, None, None, None])
+    bursts = _bursts(length)
+    model = DetectorModel(
+        bias=_rounded(bias), spread=_rounded(spread), spread_beyond=round(grows, 4), pull=round(pull, 4),
+        scale=(0.0, 0.0, 0.0), time=_rounded(time), joints=_rounded(joints, 3),
+        swap_share=(round(swaps[0][0], 4), round(swaps[1][0], 4), round(swaps[2][0], 4)),
+        swap_s=round(_runs(np.asarray(swapped.any(axis=0)))[1], 4), miss_share=round(miss_share, 4),
+        miss_s=round(miss_s, 4), burst_rate=bursts[0], burst_s=bursts[1], burst_size=bursts[2],
+        scores=_rounded(_scores(errors)), spread_by_score=_rounded(_by_score(length, errors)),
+        heatmaps=_rounded(_heatmaps(pairs, errors)), source=source,
+    )  # fmt: skip
+    return DetectorModel.from_dict(
+        model.to_dict() | {"scale": _scale(window_log, model, errors.error.shape[1])}
+    )
+
+
+def _gates(errors: Errors) -> Array:
+    return np.stack([np.ones_like(errors.front), errors.front, errors.near, errors.hidden], axis=-1)
+
+
+def _bias(error: Array, errors: Errors) -> Array:
+    """(K, 4, 3) by ridge regression with Huber weights; outside the picture nothing is learnt."""
+    gates, bias = _gates(errors), np.zeros((len(KINDS), len(GATES), 3))
+    inside = np.linalg.norm(errors.beyond, axis=-1) == 0
+    for kind in range(len(KINDS)):
+        columns = [d for d, k in enumerate(KIND) if k == kind]
+        use = inside[:, :, columns] & np.isfinite(error[:, :, columns, 0])
+        rows = gates[:, :, columns][use][:, :, None, None] * errors.axes[:, :, columns][use][:, None]
+        rows = np.moveaxis(rows.reshape(len(rows), -1, 2), 1, 2)  # (M, 2, 12)
+        answer = error[:, :, columns][use]
+        found = np.zeros(rows.shape[-1])
+        for _ in range(10):
+            off = np.linalg.norm(answer - rows @ found, axis=-1)
+            weight = np.minimum(1, 1.5 * np.median(off) / np.maximum(off, 1e-9))
+            # Frames of a window say much the same: a ridge as of so many frames, not of so many windows.
+            normal = np.einsum("m,mcp,mcq->pq", weight, rows, rows) + _RIDGE * np.eye(len(found))
+            found = np.linalg.solve(normal, np.einsum("m,mcp,mc->p", weight, rows, answer))
+        bias[kind] = found.reshape(len(GATES), 3)
+    return bias
+
+
+def _pull(residual: Array, errors: Errors) -> tuple[float, Array]:
+    """Share of the distance outside the picture by which landmarks are drawn back, and what is left."""
+    use = (np.linalg.norm(errors.beyond, axis=-1) > 0.02) & np.isfinite(residual[..., 0])
+    away, moved = errors.beyond[use], residual[use]
+    pull = -float((away * moved).sum() / max((away**2).sum(), 1e-9)) if len(away) > 50 else 0.0
+    return pull, residual + pull * errors.beyond
+
+
+def _spread(length: Array, errors: Errors) -> tuple[Array, float]:
+    """(K, 3) by state, and how much it grows per unit outside."""
+    state, distance = errors.state, np.linalg.norm(errors.beyond, axis=-1)
+    spread = np.zeros((len(KINDS), len(STATES)))
+    for kind in range(len(KINDS)):
+        columns = [d for d, k in enumerate(KIND) if k == kind]
+        for s in range(2):
+            spread[kind, s] = _median(length[:, :, columns][state[:, :, columns] == s]) / _MEDIAN
+    spread[:, 1] = np.where(spread[:, 1] > 0, spread[:, 1], 2 * spread[:, 0])
+    outside = (state == 2) & np.isfinite(length)
+    near, far = outside & (distance < 0.15), outside & (distance > 0.25)
+    base = _median(length[near]) / _MEDIAN or float(2 * spread[:, 0].mean())
+    grows = 0.0
+    if far.sum() > 50:
+        grows = max(0.0, (_median(length[far]) / _MEDIAN - base) / float(np.median(distance[far])))
+    spread[:, 2] = np.maximum(base, spread[:, 0])
+    return spread, grows
+
+
+def _time(z: Array) -> Array:
+    """(K, 9) shares of variance that explain the autocorrelation of z (N, T, D, 2)."""
+    frames = z.shape[1]
+    lags = np.arange(min(frames - 1, 36))
+    basis = correlations(lags / RATE).T
+    # Rows to explain: every lag, and the variance of first and second differences, of which steadiness is made.
+    rows = np.eye(len(lags)) / np.sqrt(1 + np.arange(len(lags)) / 6)[:, None]
+    steps = np.zeros((2, len(lags)))
+    steps[0, :2], steps[1, :3] = (2, -2), (6, -8, 2)
+    out = np.zeros((len(KINDS), basis.shape[1]))
+    z = np.clip(z, -3, 3)
+    for kind in range(len(KINDS)):
+        part = z[:, :, [d for d, k in enumerate(KIND) if k == kind]]
+        covariance = np.array([np.nanmean(part[:, : frames - lag] * part[:, lag:]) for lag in lags])
+        covariance /= covariance[0]
+        # The differences' own medians: a few bursts, modelled apart, would make all frames shake.
+        size = [
+            np.linalg.norm(np.diff(part, n, axis=1), axis=-1) if n else np.linalg.norm(part, axis=-1)
+            for n in range(3)
+        ]
+        moves = np.maximum(np.array([_median(s) for s in size[1:]]) / _median(size[0]), 0.01) ** 2
+        relative = steps / moves[:, None]
+        share, _ = nnls(
+            np.concatenate([rows, relative]) @ basis, np.concatenate([rows @ covariance, np.ones(2)])
+        )
+        out[kind] = share / share.sum()
+    return out
+
+
+def _joints(z: Array) -> Array:
+    """(19, 19) correlation of z (N, T, D, 2) between landmarks, the same for left and right."""
+    z = np.nan_to_num(np.clip(z, -3, 3))
+    covariance = np.einsum("ntic,ntjc->ij", z, z)
+    covariance = (covariance + covariance[np.ix_(TWINS, TWINS)]) / 2
+    size = np.sqrt(np.diag(covariance))
+    values, vectors = np.linalg.eigh(covariance / np.outer(size, size))
+    correlation = (vectors * values.clip(min=1e-4)) @ vectors.T
+    size = np.sqrt(np.diag(correlation))
+    return correlation / np.outer(size, size)
+
+
+def _scale(window_log: Array, model: DetectorModel, frames: int) -> tuple[float, float, float]:
+    """Standard deviations of the log-scale of window, limb, joint: what the windows' mean log errors
+    (N, D) vary beyond what the correlated noise alone would make them vary."""
+    noise = DetectorErrors(model, frames)
+    generator = torch.Generator().manual_seed(1)
+    drawn = noise._coloured(torch.zeros(2000, dtype=torch.long), generator).norm(dim=-1).log().mean(dim=1)
+    chance = np.cov(drawn.numpy().T)
+    use = np.isfinite(window_log).all(axis=1)
+    extra = np.cov(window_log[use].T) - chance
+    limb = np.array(LIMB)
+    same, alone = limb[:, None] == limb[None], np.eye(len(limb), dtype=bool)
+    window = max(0.0, float(np.median(extra[~same])))
+    common = max(0.0, float(np.median(extra[same & ~alone])) - window)
+    joint = max(0.0, float(np.median(np.diag(extra))) - window - common)
+    return tuple(round(float(np.sqrt(v)), 4) for v in (window, common, joint))  # type: ignore[return-value]
+
+
+def _swapped(errors: Errors) -> Flags:
+    """(3, N, T): legs only, arms only, or both are clearly nearer to the other side's places."""
+    out = []
+    detected = errors.truth + errors.error
+    for keys in (LEGS, ARMS):
+        columns = [d for d, n in enumerate(LANDMARK_NAMES) if any(k in n for k in keys)]
+        twins = [TWINS[d] for d in columns]
+        straight = np.linalg.norm(detected[:, :, columns] - errors.truth[:, :, columns], axis=-1).mean(-1)
+        crossed = np.linalg.norm(detected[:, :, columns] - errors.truth[:, :, twins], axis=-1).mean(-1)
+        out.append((crossed < 0.6 * straight) & (straight > 0.1))
+    legs, arms = out
+    return np.stack([legs & ~arms, arms & ~legs, legs & arms])
+
+
+def _runs(flags: Flags, inner: bool = False) -> tuple[float, float]:
+    """Share of windows (N, T) with a run of True, and the runs' mean length in seconds. inner: only runs with
+    False on both sides count."""
+    windows, lengths = 0, []
+    for row in flags:
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], row.astype(int), [0]])))
+        spans = [(a, b) for a, b in edges.reshape(-1, 2) if not inner or (a > 0 and b < len(row))]
+        windows += bool(spans)
+        lengths += [b - a for a, b in spans]
+    return windows / max(len(flags), 1), float(np.mean(lengths)) / RATE if lengths else 1 / RATE
+
+
+def _bursts(length: Array) -> tuple[float, float, tuple[float, float]]:
+    """Rate (per limb and second), mean duration (s), and size (median, log-spread) of bursts in (N, T, D)."""
+    starts, frames, sizes, watched = 0, 0, [], 0
+    for _, end in LOST_LIMBS:
+        for row in length[:, :, end]:
+            if not np.isfinite(row).any():
+                continue
+            watched += int(np.isfinite(row).sum())
+            lost = np.nan_to_num(row) > max(_LOST, 4 * float(np.nanmedian(row)))
+            edges = np.flatnonzero(np.diff(np.concatenate([[0], lost.astype(int), [0]]))).reshape(-1, 2)
+            starts += len(edges)
+            frames += int(lost.sum())
+            sizes += [float(np.nanmax(row[a:b])) for a, b in edges]
+    if not sizes:
+        return 0.0, 1 / RATE, (_LOST, 0.5)
+    rate = starts / (watched / RATE)
+    size = (round(float(np.median(sizes)), 4), round(float(np.std(np.log(sizes))), 4))
+    return round(rate, 4), round(frames / starts / RATE, 4), size
+
+
+def _scores(errors: Errors) -> Array:
+    """(K, 3, 3) quartiles of scores by state."""
+    out = np.zeros((len(KINDS), len(STATES), 3))
+    seen = np.isfinite(errors.error[..., 0])
+    for kind in range(len(KINDS)):
+        columns = [d for d, k in enumerate(KIND) if k == kind]
+        for s in range(len(STATES)):
+            use = errors.scores[:, :, columns][(errors.state == s)[:, :, columns] & seen[:, :, columns]]
+            out[kind, s] = np.percentile(use, [25, 50, 75]) if len(use) else 0.0
+    return out
+
+
+def _by_score(length: Array, errors: Errors) -> Array:
+    out = np.zeros((len(KINDS), len(_SCORES) - 1))
+    for kind in range(len(KINDS)):
+        columns = [d for d, k in enumerate(KIND) if k == kind]
+        for b in range(len(_SCORES) - 1):
+            score = errors.scores[:, :, columns]
+            out[kind, b] = (
+                _median(length[:, :, columns][(score >= _SCORES[b]) & (score < _SCORES[b + 1])]) / _MEDIAN
+            )
+    return out
+
+
+def _heatmaps(pairs: Pairs, errors: Errors) -> Array:
+    """(K, 4, 6) mean and spread of log mass, peak, standard deviation of heatmaps by score; 0 where never seen."""
+    out = np.zeros((len(KINDS), len(_SCORES) - 1, 6))
+    mass, peak = pairs.heatmaps[..., 0], pairs.heatmaps[..., 6]
+    width = np.sqrt(np.maximum(pairs.heatmaps[..., 3] + pairs.heatmaps[..., 5], 1e-6) / 2)
+    for kind in range(len(KINDS)):
+        columns = [d for d, k in enumerate(KIND) if k == kind]
+        for b in range(len(_SCORES) - 1):
+            score = errors.scores[:, :, columns]
+            use = (score >= _SCORES[b]) & (score < _SCORES[b + 1]) & np.isfinite(mass[:, :, columns])
+            if use.sum() < 20:
+                continue
+            for k, value in enumerate((mass, peak, width)):
+                logs = np.log(np.maximum(value[:, :, columns][use], 1e-6))
+                out[kind, b, 2 * k : 2 * k + 2] = np.exp(logs.mean()), logs.std()
+    return out
+
+
+def _median(values: Array) -> float:
+    values = values[np.isfinite(values)]
+    return float(np.median(values)) if len(values) >= 20 else 0.0
+
+
+def _nanmean(values: Array, axis: int) -> Array:
+    seen = np.isfinite(values)
+    count = seen.sum(axis=axis)
+    return np.where(count > 0, np.where(seen, values, 0).sum(axis=axis) / np.maximum(count, 1), np.nan)
+
+
+def _rounded(values: Array, digits: int = 4) -> tuple[object, ...]:
+    def tuples(value: object) -> object:
+        return tuple(tuples(v) for v in value) if isinstance(value, list) else value
+
+    out = tuples(np.round(values, digits).tolist())
+    assert isinstance(out, tuple)
+    return out

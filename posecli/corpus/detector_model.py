@@ -1,0 +1,319 @@
+"""A detector's errors as numbers: fitted to the paired set (`detector_fit`), drawn again by `DetectorErrors`.
+
+Lengths are in units of half the person's standing height as it looks at the person's distance (`body_views`):
+of three units tried (that one, half the box of the window, half the box of the frame) errors vary least in it.
+For landmark d at frame t of window w
+
+    error = factor · bias + spread · scale · z - pull · beyond + burst
+
+bias     a fixed step in the axes of the body part (outwards, up, forward), one for each of 1, how much the part
+         faces the camera, how near its side is, how hidden it is. Part of it is the mannequin's own flesh, which
+         no real person wears: `factor` is drawn anew for each kind of joint and window, uniform in [0, `FACTOR`],
+         and everybody's anatomy differs by `ANATOMY`.
+spread   by kind of joint: in sight, hidden, outside the picture (there it grows with the distance).
+scale    log-normal: a part common to the window, one to the limb, one to the joint.
+z        Gaussian, correlated between joints and in time (see `correlations`).
+pull     outside the picture landmarks are drawn back towards it.
+burst    now and then a limb is lost for a while.
+
+Then sides change places for a while, and frames are missed and bridged as lifting bridges them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, fields
+from importlib.resources import files
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from posecli import resample
+from posecli.corpus.body_views import view
+from posecli.corpus.landmarks_seen import LANDMARK_NAMES, TWINS
+from posecli.corpus.viewpoints import Seen
+from posecli.errors import InputError
+
+KINDS = ("nose", "eye", "ear", "mouth", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+KIND = [next(k for k, kind in enumerate(KINDS) if kind in name) for name in LANDMARK_NAMES]
+GATES = ("always", "front", "near", "hidden")
+STATES = ("in sight", "hidden", "outside")
+SMOOTH_S, ROUGH_S = (0.04, 0.08, 0.16, 0.35, 0.8), (0.1, 0.5)
+"""Time constants of what correlations in time are made of: bells, and exponentials."""
+FACTOR = 1.3  # most of the fitted bias that a window gets
+ANATOMY = 0.012  # units; where bodies and markers differ from one person to the next: a judgement, not fitted
+
+
+def correlations(lag: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Correlation (9, ...) at `lag` seconds (...): constant, bells, exponentials, white."""
+    lag = np.abs(np.asarray(lag, dtype=np.float64))
+    bells = [np.exp(-((lag / s) ** 2) / 2) for s in SMOOTH_S]
+    return np.stack([np.ones_like(lag), *bells, *(np.exp(-lag / s) for s in ROUGH_S), (lag < 1e-9) * 1.0])
+
+
+def _limb_of(name: str) -> int:
+    """0 for the face, else which arm (with its shoulder) or leg (with its hip)."""
+    arm = any(key in name for key in ("shoulder", "elbow", "wrist"))
+    leg = any(key in name for key in ("hip", "knee", "ankle"))
+    return (arm + 2 * leg) + 2 * (arm or leg) * ("right" in name)
+
+
+LIMB = [_limb_of(name) for name in LANDMARK_NAMES]
+"""Face 0, left arm 1, left leg 2, right arm 3, right leg 4."""
+LOST_LIMBS = tuple(
+    (LANDMARK_NAMES.index(f"{side}_{a}"), LANDMARK_NAMES.index(f"{side}_{b}"))
+    for side in ("left", "right")
+    for a, b in (("elbow", "wrist"), ("knee", "ankle"))
+)
+LEGS, ARMS = ("hip", "knee", "ankle"), ("shoulder", "elbow", "wrist")
+SWAPPED = (LEGS, ARMS, LEGS + ARMS)  # what changes sides together
+
+RATES_HZ = (15.0, 20.0, 24.0, 25.0, 50.0, 60.0)
+"""Frame rates of sources that are not recorded at the lifter's own."""
+_PHASES = 3
+
+
+@dataclass(frozen=True)
+class DetectorModel:
+    """The fitted numbers; see the module. K = 10 kinds of joints in the order of `KINDS`.
+
+    bias: (K, 4, 3) by `GATES`, along outwards, up, forward.
+    spread: (K, 3) by `STATES`, standard deviation per coordinate. spread_beyond: more of it per unit of distance
+        outside. pull: share of that distance.
+    scale: standard deviations of the logarithm common to window, limb, joint.
+    time: (K, 9) variances (they sum to one) of what `correlations` gives. joints: (19, 19) correlation.
+    swap_share: of windows with a swap of legs, of arms, of both at once; swap_s: mean duration.
+    miss_share: of windows with a gap; miss_s: its mean length.
+    burst_rate: of a limb in a second; burst_s: mean duration; burst_size: median and standard deviation of the
+        logarithm.
+    scores: (K, 3, 3) quartiles of BlazePose's score by `STATES`. spread_by_score: (K, 4) as spread, for scores up
+        to 0.25, 0.5, 0.75, 1. heatmaps: (K, 4, 6) by the same scores: mean and spread of the logarithm of the
+        mass (cells), the peak (probability) and the standard deviation (cells); 0 where seldom seen.
+    source: what it was fitted to.
+    """
+
+    bias: tuple[Any, ...]
+    spread: tuple[Any, ...]
+    spread_beyond: float
+    pull: float
+    scale: tuple[float, float, float]
+    time: tuple[Any, ...]
+    joints: tuple[Any, ...]
+    swap_share: tuple[float, float, float]
+    swap_s: float
+    miss_share: float
+    miss_s: float
+    burst_rate: float
+    burst_s: float
+    burst_size: tuple[float, float]
+    scores: tuple[Any, ...]
+    spread_by_score: tuple[Any, ...]
+    heatmaps: tuple[Any, ...]
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        k, d = len(KINDS), len(LANDMARK_NAMES)
+        times = len(SMOOTH_S) + len(ROUGH_S) + 2
+        shapes = {
+            "bias": (k, len(GATES), 3), "spread": (k, len(STATES)), "time": (k, times), "joints": (d, d),
+            "scale": (3,), "swap_share": (3,), "burst_size": (2,), "scores": (k, 3, 3), "spread_by_score": (k, 4),
+            "heatmaps": (k, 4, 6),
+        }  # fmt: skip
+        for item in fields(self):
+            if item.name == "source":
+                continue
+            value = np.asarray(getattr(self, item.name), dtype=np.float64)
+            if value.shape != shapes.get(item.name, ()) or not np.isfinite(value).all():
+                raise ValueError(f"{item.name} must be finite numbers of shape {shapes.get(item.name, ())}")
+            if item.name not in ("bias", "joints", "pull", "burst_size", "heatmaps") and (value < 0).any():
+                raise ValueError(f"{item.name} must not be negative")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Undo `to_dict`; raises InputError where something is missing or makes no sense."""
+        try:
+            return cls(**{key: _tuples(value) for key, value in values.items()})
+        except (TypeError, ValueError) as error:
+            raise InputError(f"these are not the numbers of a detector model: {error}") from error
+
+
+def shipped_model() -> DetectorModel:
+    """BlazePose's errors, as fitted to our paired set."""
+    text = (files("posecli") / "assets" / "detector_model.json").read_text(encoding="utf-8")
+    return DetectorModel.from_dict(json.loads(text))
+
+
+class DetectorErrors:
+    """Draws what the detector would have said of windows of `frames` frames at `rate` Hz.
+
+    other_rates: share of windows whose source was recorded at one of `RATES_HZ`. Tensors are made on the default
+    device: build and call inside `with device:`.
+    """
+
+    def __init__(
+        self, model: DetectorModel, frames: int, rate: float = 30.0, other_rates: float = 0.0
+    ) -> None:
+        self.model, self.frames, self.rate, self.other_rates = model, frames, rate, other_rates
+        kind = torch.tensor(KIND)
+        self._kind = kind
+        self._bias = torch.tensor(model.bias)  # (K, 4, 3)
+        self._spread = torch.tensor(model.spread)[kind]  # (D, 3)
+        self._mix = torch.from_numpy(_root(np.array(model.joints))).float()
+        self._limb = torch.tensor(LIMB)
+        self._twin = torch.tensor(TWINS)
+        self._swapped = torch.tensor(
+            [[any(k in n for k in keys) for n in LANDMARK_NAMES] for keys in SWAPPED]
+        )
+        self._lost = torch.tensor(LOST_LIMBS)
+        # Landmarks of a kind share their correlation in time: (K, 2) landmarks, the nose twice.
+        members = [[d for d, k in enumerate(KIND) if k == kind] for kind in range(len(KINDS))]
+        self._members = torch.tensor([[m[0], m[-1]] for m in members])
+        self._place = torch.tensor([2 * k + (members[k].index(d)) for d, k in enumerate(KIND)])
+        sources = [(rate, 0.0), *((r, p / _PHASES) for r in RATES_HZ for p in range(_PHASES))]
+        carried, colours = zip(*(_through(r, p, frames, rate, model) for r, p in sources), strict=True)
+        self._carried = torch.from_numpy(np.stack(carried)).float().to(kind.device)  # (R, T, T)
+        self._colours = torch.from_numpy(np.stack(colours)).float().to(kind.device)  # (R, K, T, T)
+
+    def __call__(self, seen: Seen, generator: torch.Generator) -> Tensor:
+        """Windows before cameras → landmarks (B, T, 19, 2), flat coordinates."""
+        model, batch = self.model, len(seen.points)
+        views = view(seen, every=5)
+        gates = (torch.ones_like(views.front), views.front, views.near, views.hidden)
+        factor = FACTOR * torch.rand(batch, len(KINDS), 1, 1, generator=generator)
+        bias = (factor * self._bias)[:, self._kind]  # (B, D, 4, 3)
+        bias[:, :, 0] += ANATOMY * _normal((batch, len(KINDS), 3), generator)[:, self._kind]
+        # (B, T, D, 3); sums over so short an axis are faster written out
+        step = torch.zeros_like(seen.points[:, :, : len(KIND)])
+        for g, gate in enumerate(gates):
+            step = step + gate[..., None] * bias[:, None, :, g]
+        error = step[..., :1] * views.axes[..., 0, :]
+        for axis in (1, 2):
+            error = error + step[..., axis, None] * views.axes[..., axis, :]
+
+        distance = torch.hypot(views.beyond[..., 0], views.beyond[..., 1])
+        spread = torch.lerp(self._spread[:, 0], self._spread[:, 1], views.hidden)
+        spread = torch.where(distance > 0, self._spread[:, 2] + model.spread_beyond * distance, spread)
+        scales = [_normal((batch, n), generator) for n in (1, 5, len(KIND))]
+        window, limb, joint = (s * g for s, g in zip(model.scale, scales, strict=True))
+        scale = torch.exp(window + limb[:, self._limb] + joint)
+
+        source = self._sources(batch, generator)
+        place = views.flat + views.unit * (error - model.pull * views.beyond)
+        place = (self._carried[source] @ place.flatten(2)).reshape(place.shape)
+        noise = (spread * scale[:, None])[..., None] * self._coloured(source, generator)
+        place = place + views.unit * (noise + self._bursts(batch, generator))
+        return self._bridge(self._swap(place, generator), generator)
+
+    def _sources(self, batch: int, generator: torch.Generator) -> Tensor:
+        """Which frame rate and phase (B,)."""
+        other = torch.rand(batch, generator=generator) < self.other_rates
+        which = torch.randint(1, len(self._carried), (batch,), generator=generator)
+        return torch.where(other, which, 0)
+
+    def _coloured(self, source: Tensor, generator: torch.Generator) -> Tensor:
+        """Unit noise (B, T, D, 2), correlated between joints and in time."""
+        batch, joints = len(source), len(KIND)
+        white = self._mix @ _normal((batch, self.frames, joints, 2), generator)
+        paired = white[:, :, self._members].permute(0, 2, 1, 3, 4).flatten(3)  # (B, K, T, 4)
+        coloured = self._colours[source] @ paired
+        return (
+            coloured.reshape(batch, -1, self.frames, 2, 2)
+            .permute(0, 2, 1, 3, 4)
+            .flatten(2, 3)[:, :, self._place]
+        )
+
+    def _bursts(self, batch: int, generator: torch.Generator) -> Tensor:
+        """Displacements (B, T, D, 2) of limbs that are lost for a while; the end of a limb moves twice as far."""
+        model, frames, limbs = self.model, self.frames, len(self._lost)
+        seconds = frames / self.rate
+        expected = model.burst_rate * (seconds + model.burst_s)
+        happens = torch.rand(batch, limbs, generator=generator) < 1 - math.exp(-expected)
+        shape = self._span((batch, limbs), model.burst_s, generator)  # (B, L, T)
+        median, spread = model.burst_size
+        size = median * torch.exp(spread * _normal((batch, limbs), generator)) * happens
+        angle = 2 * math.pi * torch.rand(batch, limbs, generator=generator)
+        arrow = torch.stack([angle.cos(), angle.sin()], dim=-1) * size[..., None]
+        moved = (shape[..., None] * arrow[:, :, None]).transpose(1, 2)  # (B, T, L, 2)
+        out = torch.zeros(batch, frames, len(KIND), 2)
+        out[:, :, self._lost[:, 0]] = moved / 2
+        out[:, :, self._lost[:, 1]] = moved
+        return out
+
+    def _swap(self, place: Tensor, generator: torch.Generator) -> Tensor:
+        """Left and right legs, or arms, change places for a while."""
+        share = torch.tensor(self.model.swap_share)
+        happens = torch.rand(len(place), len(SWAPPED), generator=generator) < share
+        when = self._span((len(place), len(SWAPPED)), self.model.swap_s, generator) > 0.5
+        which = torch.einsum("bst,sd->btd", (when & happens[..., None]).float(), self._swapped.float()) > 0
+        return torch.where(which[..., None], place[:, :, self._twin], place)
+
+    def _bridge(self, place: Tensor, generator: torch.Generator) -> Tensor:
+        """Straight lines over a few missed frames, as lifting draws them."""
+        batch, frames = place.shape[:2]
+        happens = torch.rand(batch, generator=generator) < self.model.miss_share
+        length = -self.model.miss_s * self.rate * torch.rand(batch, generator=generator).clamp(min=1e-6).log()
+        before = (torch.rand(batch, generator=generator) * (frames - 2)).long()
+        after = (before + 2 + length.long()).clamp(max=frames - 1)
+        time = torch.arange(frames)
+        part = ((time - before[:, None]) / (after - before).clamp(min=1)[:, None]).clamp(0, 1)
+        inside = happens[:, None] & (part > 0) & (part < 1)
+        rows = torch.arange(batch)
+        line = torch.lerp(place[rows, before][:, None], place[rows, after][:, None], part[..., None, None])
+        return torch.where(inside[..., None, None], line, place)
+
+    def _span(self, shape: tuple[int, int], mean_s: float, generator: torch.Generator) -> Tensor:
+        """(B, N, T): 1 inside a stretch of exponential length somewhere in or across the window."""
+        length = -mean_s * self.rate * torch.rand(*shape, generator=generator).clamp(min=1e-6).log() + 1
+        start = torch.rand(*shape, generator=generator) * (self.frames + length) - length
+        time = torch.arange(self.frames)
+        rise = torch.minimum(time - start[..., None], (start + length)[..., None] - time)
+        return (rise + 0.5).clamp(0, 1)
+
+
+def _through(
+    source_hz: float, phase: float, frames: int, rate: float, model: DetectorModel
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """A window recorded at `source_hz` and brought to `rate` as lifting does.
+
+    Returns what that does to the truth (T, T), and for each kind a root (K, T, T) of the noise's covariance.
+    """
+    grid = np.arange(frames) / rate
+    if source_hz == rate:
+        times, carried, brought = grid, np.eye(frames), np.eye(frames)
+    else:
+        # The source goes on beyond the window: one more frame at each end.
+        times = (np.arange(-1, math.ceil(grid[-1] * source_hz) + 2) + phase) / source_hz
+        brought = resample.to_grid(times, np.eye(len(times)), grid)
+        exact = resample.spline(grid, np.eye(frames), times)
+        past = times - np.clip(times, grid[0], grid[-1])  # a spline is held beyond its ends; motion goes on
+        if frames > 1:
+            ends = np.where(past < 0, 1, frames - 1)
+            exact[np.arange(len(times)), ends] += past * rate
+            exact[np.arange(len(times)), ends - 1] -= past * rate
+        carried = brought @ exact
+    lag = np.abs(times[:, None] - times[None])
+    covariance = np.einsum("kc,cst->kst", np.array(model.time), correlations(lag))
+    return carried, np.stack([_root(brought @ c @ brought.T) for c in covariance])
+
+
+def _root(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The symmetric square root of a covariance (N, N), negative eigenvalues (rounding) taken as zero."""
+    values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
+    root: NDArray[np.float64] = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
+    return root
+
+
+def _normal(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    return torch.randn(*shape, generator=generator)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(v) for v in value) if isinstance(value, list | tuple) else value
