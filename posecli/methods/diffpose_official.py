@@ -83,7 +83,8 @@ class DiffPoseOfficialConfig(Settings):
 
 @dataclass(frozen=True)
 class DiffPoseLosses(Losses):
-    """guess: of the first network (frame: squared error, video: joint distance). noise: of the second."""
+    """guess: of the first network (frame: squared error, video: joint distance). noise: of the second, as released a
+    sum over joints and channels; the total takes its mean, lest clipped gradients be the second's alone."""
 
     guess: Tensor
     noise: Tensor
@@ -165,7 +166,8 @@ class DiffPoseOfficial(nn.Module):
         clean = torch.cat([x2d, pose], dim=-1).flatten(0, -3)
         scale = z.new_tensor([self.config.uv_noise, self.config.uv_noise, 1.0, 1.0, 1.0])
         noise_loss = self.noise_loss(clean, t, z * scale, inner)
-        return DiffPoseLosses(guess_loss + noise_loss, guess_loss, noise_loss)
+        total = guess_loss + noise_loss / clean.shape[1:].numel()
+        return DiffPoseLosses(total, guess_loss, noise_loss)
 
     def antithetic(self, drawn: Tensor, count: int) -> Tensor:
         """Steps in pairs t and T-1-t: drawn (count // 2 + 1,) → (count,)."""
