@@ -84,6 +84,7 @@ def lift_keypoints(
     config: LiftConfig | None = None,
     *,
     rate: float = 30.0,
+    size_exponent: float = 0.0,
     uncertainty: Uncertainty | None = None,
     settings: dict[str, Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -93,7 +94,8 @@ def lift_keypoints(
     keypoints: any skeleton with a rule in `posecli.skeleton.H36M_RULES`. A frame counts as one with nobody
         where a joint that a rule needs is not finite.
     lifter: of Human3.6M-17. A torch module gets its input on the device of its weights.
-    rate: Hz, the rate of the lifter's windows.
+    rate, size_exponent: of the windows that the lifter was trained on: Hz, and how much of the person's apparent
+        size they show (`posecli.facing.face_windows`).
     uncertainty: what is known of the lifter's error (`Uncertainty.from_metadata` of its weights). Without it, the
         spread of the result is that of its hypotheses, and zero with one, which then says nothing.
     progress: called with (windows done, windows in all).
@@ -103,7 +105,7 @@ def lift_keypoints(
         be used.
     """
     config = config or LiftConfig()
-    _check(keypoints, lifter, rate)
+    _check(keypoints, lifter, rate, size_exponent)
     uncertainty = uncertainty or Uncertainty.constant()
     body = keypoints.to_h36m17()
     camera = Pinhole.from_fov(body.image_size, config.fov_deg)
@@ -130,7 +132,7 @@ def lift_keypoints(
         lifted, spread = lift_grid(
             resample.to_grid(times[run.seen], flat[run.seen], run.grid), starts, lifter, uncertainty,
             hypotheses=config.hypotheses, steps=config.steps, batch=config.batch, seed=(config.seed, number),
-            progress=step,
+            size_exponent=size_exponent, progress=step,
         )  # fmt: skip
         done += len(starts)
         steady = low_pass(lifted, rate, config.smooth_hz)
@@ -167,7 +169,7 @@ def standing_height(poses: NDArray[np.floating]) -> float:
     return float(np.sum(bones)) * _BEYOND_THE_CHAIN
 
 
-def _check(keypoints: Keypoints2D, lifter: Lifter, rate: float) -> None:
+def _check(keypoints: Keypoints2D, lifter: Lifter, rate: float, size_exponent: float) -> None:
     """Refuses what would end in nonsense: files from outside say all of these."""
     if keypoints.skeleton.name not in H36M_RULES:
         raise UsageError(
@@ -179,6 +181,8 @@ def _check(keypoints: Keypoints2D, lifter: Lifter, rate: float) -> None:
         )
     if not 1.0 <= rate <= 1000.0:
         raise InputError(f"the weights say they work at {rate:g} frames/s; their header is damaged")
+    if not 0.0 <= size_exponent <= 1.0:
+        raise InputError(f"the weights say size_exponent {size_exponent:g}; their header is damaged")
 
 
 def _roots(

@@ -213,6 +213,7 @@ class Lifting:
             raise UsageError(f"{method} denoises in at most {most} steps, not {config.steps}")
         try:
             self.rate_hz = float(metadata.get("rate_hz", 30.0))
+            self.size_exponent = float(metadata.get("size_exponent", 0.0))
             self.uncertainty = Uncertainty.from_metadata(metadata)
         except (TypeError, ValueError, InputError):
             raise InputError(f"{path}: its header is damaged; fetch the file again") from None
@@ -232,6 +233,7 @@ class Lifting:
             self.model,
             self.config,
             rate=self.rate_hz,
+            size_exponent=self.size_exponent,
             uncertainty=self.uncertainty,
             progress=progress,
         )

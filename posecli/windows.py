@@ -39,11 +39,13 @@ def lift_grid(
     steps: int,
     batch: int,
     seed: Sequence[int],
+    size_exponent: float = 0.0,
     progress: Callable[[int], None],
 ) -> tuple[Array, Array]:
     """Lift rays (G, 17, 2) on a uniform grid, in windows that begin at `starts`.
 
     batch: windows times hypotheses per network call. seed: numbers that name this stretch's noise.
+    size_exponent: the one that the lifter was trained with (`posecli.facing.face_windows`).
     progress: called with the number of windows done.
     Returns hypotheses (G, H, 17, 3) and the standard deviation of their mean's error (G, 17, 3), metres, in the real
     camera's frame. Raises InputError where the network's answer is not finite.
@@ -60,7 +62,8 @@ def lift_grid(
     per_call = max(1, batch // hypotheses)
     for first in range(0, len(starts), per_call):
         chosen = starts[first : first + per_call]
-        faced = face_windows(torch.from_numpy(np.stack([padded[s : s + window] for s in chosen])).float())
+        cut = torch.from_numpy(np.stack([padded[s : s + window] for s in chosen])).float()
+        faced = face_windows(cut, size_exponent)
         answer = ask(faced.x2d, chosen)  # (b, H, window, 17, 3)
         camera = faced.to_camera(answer).numpy()
         if not np.isfinite(camera).all():

@@ -290,7 +290,9 @@ def load_pairs(path: Path, split: str | None = None) -> Pairs:
     return pairs if split is None else pairs.of(split)
 
 
-def paired_batches(pairs: Pairs, window: int, size: int = 64, *, overlap: float = 0.0) -> list[Batch]:
+def paired_batches(
+    pairs: Pairs, window: int, size: int = 64, *, overlap: float = 0.0, size_exponent: float = 0.5
+) -> list[Batch]:
     """The set as a `Simulator` would have drawn it: batches of up to `size` windows of `window` frames.
 
     Missed frames are bridged by straight lines as lifting does; stretches of which the detector found fewer than
@@ -316,7 +318,7 @@ def paired_batches(pairs: Pairs, window: int, size: int = 64, *, overlap: float 
     batches = []
     for k in range(0, len(flat), size):
         rays = torch.from_numpy(np.stack(flat[k : k + size])).float()
-        faced = face_windows(rays)
+        faced = face_windows(rays, size_exponent)
         joints = torch.from_numpy(np.stack(camera[k : k + size])).float()
         pose = faced.from_camera(joints - joints[:, :, :1])
         batches.append(Batch(faced.x2d, pose, faced, rays, torch.tensor(views[k : k + size])))

@@ -58,6 +58,7 @@ class SimulatorConfig:
     """
 
     rate: float = 30.0  # Hz, frames of a window
+    size_exponent: float = 0.5  # of `posecli.facing.face_windows`; goes into the weights' metadata
     speed: tuple[float, float] = (0.75, 1.35)  # log-uniform
     still: float = 0.02  # share of windows that do not move at all: single pictures
     mixed: float = 0.25  # share of windows with another window's upper body
@@ -206,7 +207,7 @@ class Simulator:
                 else self._err(seen.flat(seen.points[:, :, self._seen]), generator)
             )
             flat = torch.einsum("ij,btjc->btic", self._to_h36m, flat)
-            faced = face_windows(flat)
+            faced = face_windows(flat, self.config.size_exponent)
             joints = seen.points[:, :, :17]
             pose = faced.from_camera(joints - joints[:, :, :1])
             return Batch(faced.x2d, pose, faced, flat, seen.viewpoint)

@@ -46,14 +46,16 @@ def make_weights(
     an unreadable corpus or paired set.
     """
     model, start = _network(method, config)
-    paired = None if pairs is None else PairedSet.read(pairs, model.window)
+    simulator = SimulatorConfig(**config.simulator)
+    paired = None if pairs is None else PairedSet.read(pairs, model.window, simulator.size_exponent)
     outcome = train(
         model, load_corpus(data, "train"), load_corpus(data, "val"), config, folder,
         paired=paired, device=device, start=start, progress=progress,
     )  # fmt: skip
     validation = outcome.validation
     metadata = {
-        "rate_hz": SimulatorConfig(**config.simulator).rate,
+        "rate_hz": simulator.rate,
+        "size_exponent": simulator.size_exponent,
         "error_std_m": [[round(float(v), 5) for v in row] for row in validation.error_std],
         "validation": validation.as_dict(),
         "training": asdict(replace(config, model=model.config.to_dict() if start else config.model)),

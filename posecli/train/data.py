@@ -66,13 +66,15 @@ class PairedSet:
     val: WindowSet
 
     @classmethod
-    def read(cls, path: Path, window: int) -> PairedSet:
+    def read(cls, path: Path, window: int, size_exponent: float = 0.5) -> PairedSet:
         """The paired set of `posecli data pairs`, cut into windows. Raises InputError, UsageError."""
         from posecli.corpus.pairs import load_pairs, paired_batches  # brings the detector along
 
         sides = []
         for split, overlap in (("train", 0.75), ("val", 0.0)):
-            batches = paired_batches(load_pairs(path, split), window, overlap=overlap)
+            batches = paired_batches(
+                load_pairs(path, split), window, overlap=overlap, size_exponent=size_exponent
+            )
             if not batches:
                 raise InputError(f"{path} holds no windows of the {split} split in which a person was found")
             sides.append(WindowSet(torch.cat([b.x2d for b in batches]), torch.cat([b.pose for b in batches])))
