@@ -7,11 +7,14 @@ from typing import Any
 
 from posecli.files import atomic_write
 from posecli.methods import METHODS
+from posecli.train.calibrate import AXES, LEVELS
+from posecli.train.reliability import plot_reliability
 from posecli.weights import store
 
 
 def write_card(path: Path, weights: Path, method: str, metadata: dict[str, Any]) -> None:
-    """Write the Markdown card of `weights`; figures come from `metadata`, nothing is invented."""
+    """Write the Markdown card of `weights` and the picture it links; figures come from `metadata`, nothing is
+    invented."""
     training, validation = metadata["training"], metadata["validation"]
     settings = "\n".join(
         f"| {key} | `{value}` |" for key, value in training.items() if key not in ("model", "simulator")
@@ -41,7 +44,7 @@ weights were chosen on this set:
 | MPJPE, 17 joints, root-relative | {validation["mpjpe_mm"]:.1f} |
 | PA-MPJPE, 17 joints | {validation["p_mpjpe_mm"]:.1f} |
 | PA-MPJPE, 12 limb joints | {validation["limbs_p_mpjpe_mm"]:.1f} |
-
+{_paired(validation)}{_uncertainty(path, weights, metadata.get("calibration"))}
 ## Settings
 
 Network: {model}.
@@ -54,3 +57,52 @@ Changed from the simulator's defaults: {training["simulator"] or "nothing"}.
 """
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def _paired(validation: dict[str, float]) -> str:
+    """The same figures on the paired set, where there was one."""
+    if "paired_mpjpe_mm" not in validation:
+        return ""
+    return f"""
+The same on rendered pictures of these people, in which a real detector found the joints:
+
+| measure | mm |
+|---|---|
+| MPJPE, 17 joints, root-relative | {validation["paired_mpjpe_mm"]:.1f} |
+| PA-MPJPE, 17 joints | {validation["paired_p_mpjpe_mm"]:.1f} |
+| PA-MPJPE, 12 limb joints | {validation["paired_limbs_p_mpjpe_mm"]:.1f} |
+"""
+
+
+def _uncertainty(card: Path, weights: Path, calibration: dict[str, Any] | None) -> str:
+    """Whether the truth lies within the stated uncertainty: a table and a picture beside the card."""
+    if not calibration:
+        return ""
+    coverage = calibration["coverage"]
+    name = "test" if "test" in coverage else "validation"
+    picture = card.with_name(f"{weights.stem}-reliability.png")
+    plot_reliability(coverage[name], picture)
+    shown = (50, 68, 90, 95)
+    rows = "\n".join(
+        f"| {words} | {axis} | "
+        + " | ".join(f"{coverage[name][key][axis][LEVELS.index(level)]:.1f}" for level in shown)
+        + " |"
+        for key, words in (("one", "one"), ("several", str(calibration["hypotheses"])))
+        for axis in AXES
+    )
+    people = (
+        "test subjects, who chose nothing" if name == "test" else "validation subjects, on whom it was fitted"
+    )
+    return f"""
+## Uncertainty
+
+Per cent of the true coordinates (root-relative, along the axes of the camera turned to the person) within the
+intervals that `joints_3d_std` states, in {coverage[name]["windows"]} windows of the {people}.
+The error model was fitted on validation subjects.
+
+| hypotheses | axis | {" | ".join(f"{level} %" for level in shown)} |
+|---|---|---|---|---|---|
+{rows}
+
+![Stated against observed]({picture.name})
+"""
