@@ -1,4 +1,4 @@
-"""Conversion of released DDHPose checkpoints: what is kept, dropped and refused."""
+"""Conversion of released checkpoints of MixSTE's family and STCFormer: what is kept, dropped and refused."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from posecli.diffusion import schedules
 from posecli.errors import InputError
 from posecli.methods.ddhpose import DDHPose
-from posecli.weights.convert import convert_ddhpose
+from posecli.weights.convert import convert_d3dp, convert_ddhpose, convert_mixste, convert_stcformer
 from posecli.weights.format import load_weights, save_weights
 
 
@@ -72,3 +73,61 @@ def test_other_models_and_datasets_are_refused(shared_data: Path, golden: Path) 
         convert_ddhpose(shared_data / "golden" / "stcformer" / "checkpoint.pth", dataset="h36m")
     with pytest.raises(InputError, match="dataset must be one of"):
         convert_ddhpose(golden, dataset="coco")
+
+
+def stcformer(path: Path, *, dataset: str):
+    return convert_stcformer(path, dataset=dataset, frames=27)
+
+
+CONVERTERS = {
+    "mixste": (convert_mixste, "mixste_f27/checkpoint.bin"),
+    "d3dp": (convert_d3dp, "d3dp/checkpoint.bin"),
+    "stcformer": (stcformer, "stcformer/checkpoint.pth"),
+}
+
+
+@pytest.mark.parametrize("method", CONVERTERS)
+def test_each_converts_its_own_checkpoint_to_a_file_that_stands_alone(
+    method: str, shared_data: Path, tmp_path: Path
+) -> None:
+    convert, name = CONVERTERS[method]
+    converted = convert(shared_data / "golden" / name, dataset="h36m")
+    assert converted.method == method
+    save_weights(tmp_path / "w.safetensors", method, converted.model, converted.metadata)
+    found, loaded, _ = load_weights(tmp_path / "w.safetensors")
+    assert found == method and loaded.config == converted.model.config
+    expected = converted.model.state_dict()
+    assert all(torch.equal(v, expected[k]) for k, v in loaded.state_dict().items())
+
+
+@pytest.mark.parametrize("method", CONVERTERS)
+@pytest.mark.parametrize("other", ["mixste", "d3dp", "stcformer", "ddhpose"])
+def test_each_refuses_the_checkpoints_of_the_others(method: str, other: str, shared_data: Path) -> None:
+    if method != other:
+        path = shared_data / "golden" / {**{k: v[1] for k, v in CONVERTERS.items()},
+                                         "ddhpose": "ddhpose_f9/checkpoint.bin"}[other]  # fmt: skip
+        with pytest.raises(
+            InputError, match=r"is no .* checkpoint|has no network under|holds more than tensors"
+        ):
+            CONVERTERS[method][0](path, dataset="h36m")
+
+
+def test_heads_that_do_not_divide_the_width_are_refused(shared_data: Path) -> None:
+    path = shared_data / "golden" / CONVERTERS["mixste"][1]
+    with pytest.raises(InputError, match=r"does not fit MixSTE: width must be even and a multiple of heads"):
+        convert_mixste(path, dataset="h36m", heads=7)
+
+
+def test_a_skeleton_with_other_joints_is_refused(shared_data: Path) -> None:
+    with pytest.raises(InputError, match=r"does not fit D3DP: .*size mismatch for pos_s"):
+        convert_d3dp(shared_data / "golden" / CONVERTERS["d3dp"][1], dataset="h36m16")
+
+
+def test_noise_steps_are_counted_in_the_checkpoint(shared_data: Path, tmp_path: Path) -> None:
+    golden = shared_data / "golden" / CONVERTERS["d3dp"][1]
+    betas = schedules.cosine_schedule(50).betas
+    path = changed(golden, tmp_path, lambda s: s.update({"module.betas": betas}))
+    assert convert_d3dp(path, dataset="h36m").model.config.timesteps == 50
+    path = changed(golden, tmp_path, lambda s: s.pop("module.betas"))
+    with pytest.raises(InputError, match="does not have 1000 betas"):
+        convert_d3dp(path, dataset="h36m")
