@@ -67,3 +67,32 @@ def pairs(
         )  # fmt: skip
     say.say(f"{count} windows of {frames} frames")
     written(say, [out])
+
+
+@app.command(epilog="[bold]Example[/bold]\n\n  posecli data fit pairs.h5 --out detector_model.json")
+def fit(
+    context: typer.Context,
+    pairs: Annotated[Path, typer.Argument(help="File of 'posecli data pairs'.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The JSON file of fitted numbers to write.")
+    ] = Path("detector_model.json"),
+) -> None:
+    """Fit the model of the detector's errors, from which training draws, to the training side of a paired set.
+
+    Report of how well it describes them: scripts/fit_detector.py.
+    """
+    import json
+
+    from posecli.corpus.detector_fit import fit_detector_model
+    from posecli.corpus.pairs import load_pairs
+    from posecli.files import atomic_write
+
+    say: Output = context.obj
+    train = load_pairs(pairs, "train")
+    model = fit_detector_model(
+        train, f"{len(train)} windows of {train.xy.shape[1]} frames, {pairs.name}, train side"
+    )
+    with atomic_write(out) as temporary:
+        temporary.write_text(json.dumps(model.to_dict(), indent=0) + "\n", encoding="utf-8")
+    say.say(model.source)
+    written(say, [out])

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from posecli.corpus.landmarks_seen import LANDMARK_NAMES, SEEN_POINTS
-from posecli.corpus.store import POINT_NAMES
+from posecli.corpus.store import LANDMARKS, POINT_NAMES
 from posecli.corpus.viewpoints import Seen
 
 _P = {name: k for k, name in enumerate((*POINT_NAMES, "skull"))}  # skull: midway between the ears
@@ -21,6 +21,8 @@ _SIDE = [
     1.0 if n.endswith("left") or n.startswith("left") else -1.0 if "right" in n else 0.0
     for n in LANDMARK_NAMES
 ]
+_FACE = [k for k, p in enumerate(SEEN_POINTS) if POINT_NAMES[p] in LANDMARKS]
+_HIPS = [LANDMARK_NAMES.index(n) for n in ("left_hip", "right_hip")]
 _BEYOND_THE_CHAIN = 1.10  # standing height over the chain ankle → head, as in `posecli.lifting`
 _CHAIN = ((2, 1), (3, 2), (0, 7), (7, 8), (8, 9), (9, 10))
 
@@ -42,7 +44,8 @@ class Views:
     up and forward along the body part does to `flat`, in units. front: (B, T, D) 1 when the part faces the camera,
     -1 when it shows its back. near: (B, T, D) 1 where the landmark's side of the body is turned to the camera, -1
     where it is turned away, 0 for the nose. hidden: (B, T, D) from 0 to 1, behind other parts of the body.
-    beyond: (B, T, D, 2), how far outside the picture, in units, 0 inside.
+    beyond: (B, T, D, 2), how far outside the picture, in units, 0 inside. tilt: (B, T), angle in the picture
+    between the way from hips to face and up, radians.
     """
 
     flat: Tensor
@@ -52,6 +55,7 @@ class Views:
     near: Tensor
     hidden: Tensor
     beyond: Tensor
+    tilt: Tensor
 
 
 def view(seen: Seen, every: int = 1) -> Views:
@@ -74,9 +78,11 @@ def view(seen: Seen, every: int = 1) -> Views:
     outwards = torch.where(side == 0, 0.0, side)[:, None, None] * step[..., :1, :]
     axes = torch.cat([outwards, step[..., 1:, :]], dim=-2)
     over = (flat.abs() - seen.half[:, None, None]).clamp(min=0) * flat.sign()
+    trunk = flat[:, :, _FACE].mean(dim=2) - flat[:, :, _HIPS].mean(dim=2)
     return Views(
-        flat, unit, axes, toward[..., 2], side * toward[..., 0], _hidden(points, height, every), over / unit
-    )
+        flat, unit, axes, front=toward[..., 2], near=side * toward[..., 0], hidden=_hidden(points, height, every),
+        beyond=over / unit, tilt=torch.atan2(trunk[..., 0].abs(), -trunk[..., 1]),
+    )  # fmt: skip
 
 
 def _half_height(points: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from posecli.corpus.detector_model import (
     DetectorErrors,
     DetectorModel,
     correlations,
+    excess_tilt,
 )
 from posecli.corpus.landmarks_seen import LANDMARK_NAMES, SEEN_COLUMNS, TWINS
 from posecli.corpus.pairs import RATE, Pairs
@@ -43,7 +44,7 @@ class Errors:
     """The paired set as the fit sees it; N windows, D = 19 landmarks.
 
     error: (N, T, D, 2) in units, NaN where missed. truth: (N, T, D, 2), units from the frame's mean. axes, front,
-    near, hidden, beyond: as `body_views.Views`. scores: (N, T, D).
+    near, hidden, beyond, tilt: as `body_views.Views`. scores: (N, T, D).
     """
 
     error: Array
@@ -53,6 +54,7 @@ class Errors:
     near: Array
     hidden: Array
     beyond: Array
+    tilt: Array
     scores: Array
 
     @property
@@ -84,11 +86,11 @@ def errors_of(pairs: Pairs, detected: NDArray[np.floating] | None = None) -> Err
         middle, focal = pairs.size[:, None, None] / 2, assumed_focal(pairs)[:, None, None, None]
         detected = (pairs.xy[:, :, SEEN_COLUMNS] - middle) / focal
     flat, unit = views.flat.double().numpy(), views.unit.double().numpy()
-    rest = (views.axes, views.front, views.near, views.hidden, views.beyond)
-    axes, front, near, hidden, beyond = (r.double().numpy() for r in rest)
+    rest = (views.axes, views.front, views.near, views.hidden, views.beyond, views.tilt)
+    axes, front, near, hidden, beyond, tilt = (r.double().numpy() for r in rest)
     truth = flat / unit
     return Errors(
-        (detected - flat) / unit, truth - truth.mean(axis=2, keepdims=True), axes, front, near, hidden, beyond,
+        (detected - flat) / unit, truth - truth.mean(axis=2, keepdims=True), axes, front, near, hidden, beyond, tilt,
         pairs.scores[:, :, SEEN_COLUMNS].astype(np.float64),
     )  # fmt: skip
 
@@ -99,7 +101,7 @@ def fit_detector_model(pairs: Pairs, source: str = "") -> DetectorModel:
     seen = np.asarray(np.isfinite(errors.error[..., 0]).all(axis=-1))  # (N, T)
     if seen.sum() < 200:
         raise InputError("too few frames with a detected person to fit a detector model to")
-    miss_share, miss_s = _runs(~seen, inner=True)
+    miss_rate, miss_s = _runs(~seen, inner=True)
     swapped = _swapped(errors)  # (2, N, T)
     swaps = [_runs(s) for s in swapped]
     straight: Flags = seen & ~swapped.any(axis=0)
@@ -115,7 +117,9 @@ def fit_detector_model(pairs: Pairs, source: str = "") -> DetectorModel:
     expected = spread[KIND, 0] * (1 - hidden) + spread[KIND, 1] * hidden
     distance = np.linalg.norm(errors.beyond, axis=-1)
     expected = np.where(distance > 0, spread[KIND, 2] + grows * distance, expected)
-    z = residual / expected[..., None]
+    lean = excess_tilt(torch.from_numpy(errors.tilt)).numpy()
+    tilt = _tilt(length / expected, lean)
+    z = residual / (expected * np.exp(tilt * lean)[..., None])[..., None]
 
     window_log = _nanmean(np.log(np.maximum(np.linalg.norm(z, axis=-1), 1e-3)), axis=1)  # (N, D)
     own = (
@@ -126,10 +130,11 @@ def fit_detector_model(pairs: Pairs, source: str = "") -> DetectorModel:
     bursts = _bursts(length)
     model = DetectorModel(
         bias=_rounded(bias), spread=_rounded(spread), spread_beyond=round(grows, 4), pull=round(pull, 4),
+        tilt=round(tilt, 4),
         scale=(0.0, 0.0, 0.0), time=_rounded(time), joints=_rounded(joints, 3),
-        swap_share=(round(swaps[0][0], 4), round(swaps[1][0], 4), round(swaps[2][0], 4)),
-        swap_s=round(_runs(np.asarray(swapped.any(axis=0)))[1], 4), miss_share=round(miss_share, 4),
-        miss_s=round(miss_s, 4), burst_rate=bursts[0], burst_s=bursts[1], burst_size=bursts[2],
+        swap_rate=(round(swaps[0][0], 4), round(swaps[1][0], 4), round(swaps[2][0], 4)),
+        swap_s=round(_runs(swapped.reshape(-1, swapped.shape[-1]))[1], 4), miss_rate=round(miss_rate, 4),
+        miss_s=round(miss_s, 4), burst_rate=bursts[0], burst_s=bursts[1], burst_size=bursts[2], burst_middle=bursts[3],
         scores=_rounded(_scores(errors)), spread_by_score=_rounded(_by_score(length, errors)),
         heatmaps=_rounded(_heatmaps(pairs, errors)), source=source,
     )  # fmt: skip
@@ -188,6 +193,15 @@ def _spread(length: Array, errors: Errors) -> tuple[Array, float]:
         grows = max(0.0, (_median(length[far]) / _MEDIAN - base) / float(np.median(distance[far])))
     spread[:, 2] = np.maximum(base, spread[:, 0])
     return spread, grows
+
+
+def _tilt(relative: Array, lean: Array) -> float:
+    """Slope of the logarithm of the errors (N, T, D), in relation to what is expected, over `lean` (N, T)."""
+    logs = _nanmean(np.log(np.maximum(relative, 1e-3)), axis=2)
+    use = np.isfinite(logs)
+    upright = float(np.mean(logs[use & (lean == 0)])) if (use & (lean == 0)).any() else 0.0
+    steep = lean[use]
+    return max(0.0, float((steep * (logs[use] - upright)).sum() / max((steep**2).sum(), 1.0)))
 
 
 def _time(z: Array) -> Array:
@@ -262,36 +276,42 @@ def _swapped(errors: Errors) -> Flags:
     return np.stack([legs & ~arms, arms & ~legs, legs & arms])
 
 
+def _spans(row: Flags) -> list[tuple[int, int]]:
+    """Runs of True in (T,): first frame, and frame after the last."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], row.astype(int), [0]])))
+    return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
+
+
 def _runs(flags: Flags, inner: bool = False) -> tuple[float, float]:
-    """Share of windows (N, T) with a run of True, and the runs' mean length in seconds. inner: only runs with
-    False on both sides count."""
-    windows, lengths = 0, []
-    for row in flags:
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], row.astype(int), [0]])))
-        spans = [(a, b) for a, b in edges.reshape(-1, 2) if not inner or (a > 0 and b < len(row))]
-        windows += bool(spans)
-        lengths += [b - a for a, b in spans]
-    return windows / max(len(flags), 1), float(np.mean(lengths)) / RATE if lengths else 1 / RATE
+    """Runs of True in a second of (N, T), and their mean length in seconds. inner: only runs with False on both
+    sides count."""
+    spans = [s for row in flags for s in _spans(row) if not inner or (s[0] > 0 and s[1] < len(row))]
+    if not spans:
+        return 0.0, 1 / RATE
+    return len(spans) / (flags.size / RATE), float(np.mean([b - a for a, b in spans])) / RATE
 
 
-def _bursts(length: Array) -> tuple[float, float, tuple[float, float]]:
-    """Rate (per limb and second), mean duration (s), and size (median, log-spread) of bursts in (N, T, D)."""
-    starts, frames, sizes, watched = 0, 0, [], 0
-    for _, end in LOST_LIMBS:
-        for row in length[:, :, end]:
+def _bursts(length: Array) -> tuple[float, float, tuple[float, float], float]:
+    """Rate (per limb and second), mean duration (s), size (median, log-spread), and the middle of the limb in
+    relation to its end, of bursts in (N, T, D)."""
+    lasting, sizes, middles, watched = [], [], [], 0
+    for middle, end in LOST_LIMBS:
+        for window in length:
+            row = window[:, end]
             if not np.isfinite(row).any():
                 continue
             watched += int(np.isfinite(row).sum())
             lost = np.nan_to_num(row) > max(_LOST, 4 * float(np.nanmedian(row)))
-            edges = np.flatnonzero(np.diff(np.concatenate([[0], lost.astype(int), [0]]))).reshape(-1, 2)
-            starts += len(edges)
-            frames += int(lost.sum())
-            sizes += [float(np.nanmax(row[a:b])) for a, b in edges]
+            for a, b in _spans(lost):
+                lasting.append(b - a)
+                sizes.append(float(np.nanmedian(row[a:b])))
+                middles.append(float(np.nanmedian(window[a:b, middle])))
     if not sizes:
-        return 0.0, 1 / RATE, (_LOST, 0.5)
-    rate = starts / (watched / RATE)
+        return 0.0, 1 / RATE, (_LOST, 0.5), 0.5
     size = (round(float(np.median(sizes)), 4), round(float(np.std(np.log(sizes))), 4))
-    return round(rate, 4), round(frames / starts / RATE, 4), size
+    middle_share = float(np.median(np.array(middles) / np.array(sizes)))
+    rate = len(sizes) / (watched / RATE)
+    return round(rate, 4), round(float(np.mean(lasting)) / RATE, 4), size, round(middle_share, 4)
 
 
 def _scores(errors: Errors) -> Array:

@@ -10,7 +10,8 @@ bias     a fixed step in the axes of the body part (outwards, up, forward), one 
          faces the camera, how near its side is, how hidden it is. Part of it is the mannequin's own flesh, which
          no real person wears: `factor` is drawn anew for each kind of joint and window, uniform in [0, `FACTOR`],
          and everybody's anatomy differs by `ANATOMY`.
-spread   by kind of joint: in sight, hidden, outside the picture (there it grows with the distance).
+spread   by kind of joint: in sight, hidden, outside the picture (there it grows with the distance); more for
+         people who lean, lie or stand on their heads.
 scale    log-normal: a part common to the window, one to the limb, one to the joint.
 z        Gaussian, correlated between joints and in time (see `correlations`).
 pull     outside the picture landmarks are drawn back towards it.
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib.resources import files
 from typing import Any, Self
@@ -75,6 +77,7 @@ SWAPPED = (LEGS, ARMS, LEGS + ARMS)  # what changes sides together
 RATES_HZ = (15.0, 20.0, 24.0, 25.0, 50.0, 60.0)
 """Frame rates of sources that are not recorded at the lifter's own."""
 _PHASES = 3
+_SLOT_S = 1.0  # at most one event of a sort in so long a stretch
 
 
 @dataclass(frozen=True)
@@ -83,13 +86,14 @@ class DetectorModel:
 
     bias: (K, 4, 3) by `GATES`, along outwards, up, forward.
     spread: (K, 3) by `STATES`, standard deviation per coordinate. spread_beyond: more of it per unit of distance
-        outside. pull: share of that distance.
+        outside. pull: share of that distance. tilt: growth of the logarithm of all spreads for every 60 degrees
+        that the trunk leans beyond 30.
     scale: standard deviations of the logarithm common to window, limb, joint.
     time: (K, 9) variances (they sum to one) of what `correlations` gives. joints: (19, 19) correlation.
-    swap_share: of windows with a swap of legs, of arms, of both at once; swap_s: mean duration.
-    miss_share: of windows with a gap; miss_s: its mean length.
-    burst_rate: of a limb in a second; burst_s: mean duration; burst_size: median and standard deviation of the
-        logarithm.
+    swap_rate: swaps in a second of legs, of arms, of both at once; swap_s: mean duration.
+    miss_rate: gaps in a second; miss_s: mean duration.
+    burst_rate: in a second and limb; burst_s: mean duration; burst_size: median and standard deviation of the
+        logarithm of how far the end of the limb is off; burst_middle: elbow or knee in relation to it.
     scores: (K, 3, 3) quartiles of BlazePose's score by `STATES`. spread_by_score: (K, 4) as spread, for scores up
         to 0.25, 0.5, 0.75, 1. heatmaps: (K, 4, 6) by the same scores: mean and spread of the logarithm of the
         mass (cells), the peak (probability) and the standard deviation (cells); 0 where seldom seen.
@@ -100,16 +104,18 @@ class DetectorModel:
     spread: tuple[Any, ...]
     spread_beyond: float
     pull: float
+    tilt: float
     scale: tuple[float, float, float]
     time: tuple[Any, ...]
     joints: tuple[Any, ...]
-    swap_share: tuple[float, float, float]
+    swap_rate: tuple[float, float, float]
     swap_s: float
-    miss_share: float
+    miss_rate: float
     miss_s: float
     burst_rate: float
     burst_s: float
     burst_size: tuple[float, float]
+    burst_middle: float
     scores: tuple[Any, ...]
     spread_by_score: tuple[Any, ...]
     heatmaps: tuple[Any, ...]
@@ -120,7 +126,7 @@ class DetectorModel:
         times = len(SMOOTH_S) + len(ROUGH_S) + 2
         shapes = {
             "bias": (k, len(GATES), 3), "spread": (k, len(STATES)), "time": (k, times), "joints": (d, d),
-            "scale": (3,), "swap_share": (3,), "burst_size": (2,), "scores": (k, 3, 3), "spread_by_score": (k, 4),
+            "scale": (3,), "swap_rate": (3,), "burst_size": (2,), "scores": (k, 3, 3), "spread_by_score": (k, 4),
             "heatmaps": (k, 4, 6),
         }  # fmt: skip
         for item in fields(self):
@@ -145,6 +151,11 @@ class DetectorModel:
             raise InputError(f"these are not the numbers of a detector model: {error}") from error
 
 
+def excess_tilt(tilt: Tensor) -> Tensor:
+    """Radians (...) → by how many times 60 degrees a trunk leans beyond 30 degrees."""
+    return (tilt - math.pi / 6).clamp(min=0) / (math.pi / 3)
+
+
 def shipped_model() -> DetectorModel:
     """BlazePose's errors, as fitted to our paired set."""
     text = (files("posecli") / "assets" / "detector_model.json").read_text(encoding="utf-8")
@@ -166,21 +177,24 @@ class DetectorErrors:
         self._kind = kind
         self._bias = torch.tensor(model.bias)  # (K, 4, 3)
         self._spread = torch.tensor(model.spread)[kind]  # (D, 3)
-        self._mix = torch.from_numpy(_root(np.array(model.joints))).float()
+        self._mix = _tensor(_root(np.array(model.joints)))
         self._limb = torch.tensor(LIMB)
         self._twin = torch.tensor(TWINS)
         self._swapped = torch.tensor(
             [[any(k in n for k in keys) for n in LANDMARK_NAMES] for keys in SWAPPED]
         )
         self._lost = torch.tensor(LOST_LIMBS)
+        self._burst_rate = torch.full((len(LOST_LIMBS),), model.burst_rate)
+        self._swap_rate = torch.tensor(model.swap_rate)
+        self._miss_rate = torch.tensor([model.miss_rate])
         # Landmarks of a kind share their correlation in time: (K, 2) landmarks, the nose twice.
         members = [[d for d, k in enumerate(KIND) if k == kind] for kind in range(len(KINDS))]
         self._members = torch.tensor([[m[0], m[-1]] for m in members])
         self._place = torch.tensor([2 * k + (members[k].index(d)) for d, k in enumerate(KIND)])
         sources = [(rate, 0.0), *((r, p / _PHASES) for r in RATES_HZ for p in range(_PHASES))]
         carried, colours = zip(*(_through(r, p, frames, rate, model) for r, p in sources), strict=True)
-        self._carried = torch.from_numpy(np.stack(carried)).float().to(kind.device)  # (R, T, T)
-        self._colours = torch.from_numpy(np.stack(colours)).float().to(kind.device)  # (R, K, T, T)
+        self._carried = _tensor(np.stack(carried))  # (R, T, T)
+        self._colours = _tensor(np.stack(colours))  # (R, K, T, T)
 
     def __call__(self, seen: Seen, generator: torch.Generator) -> Tensor:
         """Windows before cameras → landmarks (B, T, 19, 2), flat coordinates."""
@@ -201,6 +215,7 @@ class DetectorErrors:
         distance = torch.hypot(views.beyond[..., 0], views.beyond[..., 1])
         spread = torch.lerp(self._spread[:, 0], self._spread[:, 1], views.hidden)
         spread = torch.where(distance > 0, self._spread[:, 2] + model.spread_beyond * distance, spread)
+        spread = spread * torch.exp(model.tilt * excess_tilt(views.tilt))[..., None]
         scales = [_normal((batch, n), generator) for n in (1, 5, len(KIND))]
         window, limb, joint = (s * g for s, g in zip(model.scale, scales, strict=True))
         scale = torch.exp(window + limb[:, self._limb] + joint)
@@ -231,51 +246,52 @@ class DetectorErrors:
         )
 
     def _bursts(self, batch: int, generator: torch.Generator) -> Tensor:
-        """Displacements (B, T, D, 2) of limbs that are lost for a while; the end of a limb moves twice as far."""
-        model, frames, limbs = self.model, self.frames, len(self._lost)
-        seconds = frames / self.rate
-        expected = model.burst_rate * (seconds + model.burst_s)
-        happens = torch.rand(batch, limbs, generator=generator) < 1 - math.exp(-expected)
-        shape = self._span((batch, limbs), model.burst_s, generator)  # (B, L, T)
-        median, spread = model.burst_size
-        size = median * torch.exp(spread * _normal((batch, limbs), generator)) * happens
-        angle = 2 * math.pi * torch.rand(batch, limbs, generator=generator)
-        arrow = torch.stack([angle.cos(), angle.sin()], dim=-1) * size[..., None]
-        moved = (shape[..., None] * arrow[:, :, None]).transpose(1, 2)  # (B, T, L, 2)
-        out = torch.zeros(batch, frames, len(KIND), 2)
-        out[:, :, self._lost[:, 0]] = moved / 2
+        """Displacements (B, T, D, 2) of limbs that are lost for a while."""
+        when = self._episodes(batch, self._burst_rate, self.model.burst_s, generator)  # (B, L, S, T)
+        median, spread = self.model.burst_size
+        size = median * torch.exp(spread * _normal(when.shape[:3], generator))
+        angle = 2 * math.pi * torch.rand(*when.shape[:3], generator=generator)
+        arrow = torch.stack([size * angle.cos(), size * angle.sin()], dim=-1)  # (B, L, S, 2)
+        moved = (when.transpose(2, 3).float() @ arrow).transpose(1, 2)  # (B, T, L, 2)
+        out = torch.zeros(batch, self.frames, len(KIND), 2)
+        out[:, :, self._lost[:, 0]] = self.model.burst_middle * moved
         out[:, :, self._lost[:, 1]] = moved
         return out
 
     def _swap(self, place: Tensor, generator: torch.Generator) -> Tensor:
-        """Left and right legs, or arms, change places for a while."""
-        share = torch.tensor(self.model.swap_share)
-        happens = torch.rand(len(place), len(SWAPPED), generator=generator) < share
-        when = self._span((len(place), len(SWAPPED)), self.model.swap_s, generator) > 0.5
-        which = torch.einsum("bst,sd->btd", (when & happens[..., None]).float(), self._swapped.float()) > 0
-        return torch.where(which[..., None], place[:, :, self._twin], place)
+        """Left and right legs, arms, or both change places for a while."""
+        when = self._episodes(len(place), self._swap_rate, self.model.swap_s, generator).any(dim=2)
+        # Limbs that are swapped twice are where they were.
+        times = torch.einsum("bst,sd->btd", when.float(), self._swapped.float()) % 2
+        return torch.where((times > 0.5)[..., None], place[:, :, self._twin], place)
 
     def _bridge(self, place: Tensor, generator: torch.Generator) -> Tensor:
-        """Straight lines over a few missed frames, as lifting draws them."""
-        batch, frames = place.shape[:2]
-        happens = torch.rand(batch, generator=generator) < self.model.miss_share
-        length = -self.model.miss_s * self.rate * torch.rand(batch, generator=generator).clamp(min=1e-6).log()
-        before = (torch.rand(batch, generator=generator) * (frames - 2)).long()
-        after = (before + 2 + length.long()).clamp(max=frames - 1)
-        time = torch.arange(frames)
-        part = ((time - before[:, None]) / (after - before).clamp(min=1)[:, None]).clamp(0, 1)
-        inside = happens[:, None] & (part > 0) & (part < 1)
-        rows = torch.arange(batch)
-        line = torch.lerp(place[rows, before][:, None], place[rows, after][:, None], part[..., None, None])
-        return torch.where(inside[..., None, None], line, place)
+        """Straight lines over missed frames, as lifting draws them."""
+        missed = self._episodes(len(place), self._miss_rate, self.model.miss_s, generator).any(dim=2)[:, 0]
+        time = torch.arange(self.frames).expand_as(missed)
+        before = torch.where(missed, -1, time).cummax(dim=1).values
+        after = torch.where(missed, self.frames, time).flip(1).cummin(dim=1).values.flip(1)
+        inside = missed & (before >= 0) & (after < self.frames)  # gaps at the ends are not windows' business
+        part = (time - before) / (after - before).clamp(min=1)
+        rows = torch.arange(len(place))[:, None]
+        start, end = place[rows, before.clamp(min=0)], place[rows, after.clamp(max=self.frames - 1)]
+        return torch.where(inside[..., None, None], torch.lerp(start, end, part[..., None, None]), place)
 
-    def _span(self, shape: tuple[int, int], mean_s: float, generator: torch.Generator) -> Tensor:
-        """(B, N, T): 1 inside a stretch of exponential length somewhere in or across the window."""
-        length = -mean_s * self.rate * torch.rand(*shape, generator=generator).clamp(min=1e-6).log() + 1
-        start = torch.rand(*shape, generator=generator) * (self.frames + length) - length
+    def _episodes(self, batch: int, rate: Tensor, mean_s: float, generator: torch.Generator) -> Tensor:
+        """(B, N, S, T) bool: events of N sorts, `rate` (N,) of them in a second, each of geometric length; S
+        slots hold one event or none each."""
+        span = self.frames / self.rate + mean_s
+        slots = math.ceil(span / _SLOT_S)
+        shape = (batch, len(rate), slots)
+        happens = torch.rand(*shape, generator=generator) < rate[:, None] * span / slots
+        length = -mean_s * self.rate * torch.rand(*shape, generator=generator).clamp(min=1e-6).log()
+        start = (
+            torch.rand(*shape, generator=generator) * (self.frames + mean_s * self.rate) - mean_s * self.rate
+        )
+        # At least a frame; rounding the length up would add half of one.
+        first, last = start.ceil(), (start + (length - 0.5).clamp(min=0)).ceil()
         time = torch.arange(self.frames)
-        rise = torch.minimum(time - start[..., None], (start + length)[..., None] - time)
-        return (rise + 0.5).clamp(0, 1)
+        return happens[..., None] & (time >= first[..., None]) & (time <= last[..., None])
 
 
 def _through(
@@ -311,7 +327,12 @@ def _root(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
     return root
 
 
-def _normal(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+def _tensor(values: NDArray[np.float64]) -> Tensor:
+    """float32, on the default device."""
+    return torch.tensor(values, dtype=torch.float32)
+
+
+def _normal(shape: Sequence[int], generator: torch.Generator) -> Tensor:
     return torch.randn(*shape, generator=generator)
 
 
