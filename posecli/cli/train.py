@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,6 +47,7 @@ def train(
     from posecli.train import TrainConfig, make_weights
     from posecli.train.devices import main_process
 
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it would announce itself
     say: Output = context.obj
     if not main_process():  # torchrun starts several; one is enough to hear
         say.quiet = True

@@ -8,6 +8,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,21 +46,18 @@ make_weights("ddhpose", data, TrainConfig(**settings), folder, progress=follow)
 """
 
 
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("corpus") / "corpus.h5"
-    write_corpus(path, [clip(16), clip(5)])
-    return path
-
-
 def clip(subject: int, points: np.ndarray | None = None) -> Clip:
     points = shipped_motion().points if points is None else points
     return Clip(points, 30.0, subject, 1, "A", 0, "made for a test", True, 1.0)
 
 
-def run(data: Path, folder: Path, die_at: int = -1) -> int:
-    line = [sys.executable, "-c", RUN, str(data), str(folder), json.dumps(SETTINGS), str(die_at)]
-    return subprocess.run(line, timeout=120, check=False).returncode
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Sums are made in the same order as in a process with one thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def table(log: Path) -> list[dict[str, str]]:
@@ -73,15 +71,17 @@ def state(folder: Path) -> dict[str, torch.Tensor]:
     return {f"{part}/{k}": v for part in ("model", "ema", "best") for k, v in saved[part].items()}
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_a_killed_run_goes_on_to_the_same_weights(corpus: Path, tmp_path: Path) -> None:
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    assert run(corpus, whole) == 0
-    assert run(corpus, broken, die_at=6) == -signal.SIGKILL
+    whole, broken, config = tmp_path / "whole", tmp_path / "broken", TrainConfig(**SETTINGS)
+    make_weights("ddhpose", corpus, config, whole)
+    line = [sys.executable, "-c", RUN, str(corpus), str(broken), json.dumps(SETTINGS), "6"]
+    assert subprocess.run(line, timeout=120, check=False).returncode == -signal.SIGKILL
     assert not list(broken.glob("*.safetensors")) and (broken / "checkpoint.pt").exists()
     # A row that was logged after the last checkpoint would be there twice.
     with (broken / "log.csv").open("a") as log:
         log.write("8,9,9,9,9,9\n")
-    assert run(corpus, broken) == 0
+    make_weights("ddhpose", corpus, config, broken)
     first, second = state(whole), state(broken)
     assert first.keys() == second.keys()
     assert all(torch.equal(first[key], second[key]) for key in first)
@@ -208,3 +208,5 @@ def test_the_learning_rate_rises_then_falls() -> None:
     assert rates[0] == pytest.approx(0.01) and rates[99] == rates[100] == 1.0
     assert rates[550] == pytest.approx(0.505) and rates[1000] == pytest.approx(0.01)
     assert rates[100:] == sorted(rates[100:], reverse=True)
+    steady = TrainConfig(steps=1000, warmup=100, schedule="constant")
+    assert [learning_rate_factor(step, steady) for step in (0, 99, 100, 999)] == [0.01, 1, 1, 1]
