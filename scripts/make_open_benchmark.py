@@ -163,7 +163,7 @@ def detect(scene: Seen, generator: torch.Generator) -> NDArray[np.float64]:
 
     frames = scene.points.shape[1]
     nothing = Clip(np.zeros((frames, 28, 3), np.float32), FPS, 0, 0, "A", 0, "", True, 1.0)
-    simulator = Still([nothing], frames, SimulatorConfig(rate=FPS))
+    simulator = Still([nothing], frames, SimulatorConfig(rate=FPS, noise="fitted", other_rates=0.0))
     return simulator.look(scene.points, generator).flat[0].double().numpy()
 
 

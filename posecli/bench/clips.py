@@ -7,8 +7,9 @@ network gave on the same frames: MediaPipe's own 3D, unsmoothed, not that of its
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,7 +25,7 @@ from posecli.bench.scores import Coverage
 from posecli.errors import InputError, NobodyError
 from posecli.lifting import LiftConfig
 from posecli.motion import stretches
-from posecli.pipeline import Lifting, detect_to_file
+from posecli.pipeline import Detected, Lifting, detect_to_file
 from posecli.reporting import Reporter, Silent
 from posecli.skeleton import H36M17, LIMBS
 
@@ -114,12 +115,14 @@ def run_video(
     weights: str | Path | None = None,
     config: LiftConfig | None = None,
     device: str = "auto",
+    keep: str | Path | None = None,
     offline: bool = False,
     reporter: Reporter | None = None,
 ) -> VideoResult:
     """Score the whole pipeline on every clip below `folder` that has a `ref.npz` beside it.
 
-    Folders without one, or in which nobody is found, are named in `skipped` and warned of. Raises InputError
+    keep: a folder for the detections, which are used again when it is given another time. Folders without a
+    `ref.npz`, or in which nobody is found, are named in `skipped` and warned of. Raises InputError
     where nothing is left, and what `posecli.lift` raises for a damaged video.
     """
     reporter = reporter or Silent()
@@ -130,8 +133,13 @@ def run_video(
     results = []
     for name, video in found.items():
         truth = load_truth(video.with_name(TRUTH))
+        reporter.note(f"{name}:")
         try:
-            results.append(replace(_run_clip(video, truth, lifting, offline, reporter), name=name))
+            with nullcontext(Path(keep) / name) if keep else _scratch() as place:
+                detected = detect_to_file(
+                    video, out=place, overwrite=True, offline=offline, reporter=reporter
+                )
+            results.append(_score_clip(name, detected, truth, lifting))
         except NobodyError:
             skipped[name] = "nobody is found in it"
             reporter.warn(f"{name} is left out: nobody is found in it")
@@ -226,21 +234,23 @@ def mean_clips(scores: Sequence[ClipScore]) -> ClipScore:
     )
 
 
-def _run_clip(
-    video: Path, truth: NDArray[np.float64], lifting: Lifting, offline: bool, reporter: Reporter
-) -> ClipResult:
+@contextmanager
+def _scratch() -> Iterator[Path]:
     with TemporaryDirectory(prefix="posecli-bench-") as folder:
-        detected = detect_to_file(video, out=folder, offline=offline, reporter=reporter)
+        yield Path(folder)
+
+
+def _score_clip(name: str, detected: Detected, truth: NDArray[np.float64], lifting: Lifting) -> ClipResult:
     clock = time.monotonic()
     motion = lifting(detected.keypoints)
-    seconds = {**detected.seconds, "lift": time.monotonic() - clock}
+    seconds = {"detect": detected.seconds.get("detect", 0.0), "lift": time.monotonic() - clock}
     world = detected.keypoints.to_h36m17().world
     if world is None:
         raise InputError("this detector gives no 3D of its own to compare with")
     rows, limbs = min(len(motion), len(truth)), list(LIMBS)
     error = _hip_centred(motion.joints_3d[:rows]) - _hip_centred(truth[:rows])
     return ClipResult(
-        video.parent.name,
+        name,
         score(motion.joints_3d, truth, motion.timestamps_s),
         score(world, truth, motion.timestamps_s),
         Coverage.of(error[:, limbs], motion.joints_3d_std[:rows, limbs]),

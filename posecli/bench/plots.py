@@ -54,7 +54,7 @@ def plot_open(result: OpenResult, path: Path) -> None:
 
 def plot_video(result: VideoResult, path: Path) -> None:
     """Errors of every clip beside MediaPipe's, and what the stated spread is worth."""
-    figure = _figure(13, 4.2)
+    figure = _figure(13, 4.6)
     names = [c.name for c in result.clips]
     pairs = [(c.ours, c.mediapipe) for c in result.clips]
     for place, (key, title) in enumerate(
@@ -68,7 +68,8 @@ def plot_video(result: VideoResult, path: Path) -> None:
         )  # fmt: skip
         axes.set_title(title)
         axes.set_ylabel("mm")
-    figure.axes[0].legend(frameon=False)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
     _reliability(figure.add_subplot(1, 3, 3), result.coverage)
     _save(figure, path)
 

@@ -14,21 +14,21 @@ FORMATS = ("rich", "markdown", "csv", "json")
 
 # heading, key of `Scores.to_dict()`, decimals
 _OPEN_COLUMNS = (
-    ("MPJPE mm", "mpjpe_mm", 1),
-    ("P-MPJPE mm", "p_mpjpe_mm", 1),
-    ("N-MPJPE mm", "n_mpjpe_mm", 1),
-    ("MPJVE mm/frame", "mpjve_mm", 1),
-    ("accel. error mm/s²", "acceleration_mm_s2", 0),
+    ("MPJPE (mm)", "mpjpe_mm", 1),
+    ("P-MPJPE (mm)", "p_mpjpe_mm", 1),
+    ("N-MPJPE (mm)", "n_mpjpe_mm", 1),
+    ("MPJVE (mm/frame)", "mpjve_mm", 1),
+    ("accel. error (mm/s²)", "acceleration_mm_s2", 0),
     ("jitter", "jitter", 2),
-    ("bone drift %", "bone_drift_percent", 1),
-    ("PCK@150 %", "pck150_percent", 1),
-    ("AUC %", "auc_percent", 1),
+    ("bone drift (%)", "bone_drift_percent", 1),
+    ("PCK@150 (%)", "pck150_percent", 1),
+    ("AUC (%)", "auc_percent", 1),
     ("frames", "frames", 0),
     ("missed", "missed", 0),
 )
 _CLIP_COLUMNS = (
-    ("PA-MPJPE mm", "pa_mpjpe_mm", 1),
-    ("root-relative mm", "root_mpjpe_mm", 1),
+    ("PA-MPJPE (mm)", "pa_mpjpe_mm", 1),
+    ("root-relative (mm)", "root_mpjpe_mm", 1),
     ("jitter", "jitter", 2),
     ("frames", "frames", 0),
 )
@@ -70,7 +70,12 @@ def video_table(result: VideoResult) -> Table:
     for clip in result.clips:
         rows += _pair(clip.name, clip.ours, clip.mediapipe)
     rows += _pair("mean", result.ours, result.mediapipe)
-    return Table(("clip", "by", *(c[0] for c in _CLIP_COLUMNS), "of MediaPipe's PA-MPJPE"), tuple(rows))
+    return Table(("clip", "by", *(c[0] for c in _CLIP_COLUMNS), "PA-MPJPE of MediaPipe's"), tuple(rows))
+
+
+def two_lines(heading: str) -> str:
+    """A heading with its unit below, for a narrow table."""
+    return heading.replace(" (", "\n(")
 
 
 def coverage_line(coverage: Coverage | None) -> str:

@@ -75,6 +75,10 @@ def open_(
         Path | None,
         typer.Option("--pairs", metavar="FILE", help="A paired set's test subjects instead (posecli data)."),
     ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option("--keep", metavar="DIR", help="With --video: keep detections there, to use them again."),
+    ] = None,
     format: Format = "rich",
     out: Result = None,
     plot: Plot = None,
@@ -98,13 +102,16 @@ the mean acceleration over that of the truth, bone drift how much bones change t
         plots.check_ending(plot)
     if video is not None and (pairs is not None or keypoints != "detected"):
         raise UsageError("--video detects for itself; leave --keypoints and --pairs away")
+    if keep is not None and video is None:
+        raise UsageError("--keep is for the detections of --video DIR")
     config = LiftConfig(hypotheses=hypotheses, steps=steps, seed=seed)
     draw: Callable[[Path], None]
     coverage: Coverage | None
     if video is not None:
         clips = run_video(
-            video, method=method, weights=weights, config=config, device=device, offline=offline, reporter=say
-        )
+            video, method=method, weights=weights, config=config, device=device, keep=keep, offline=offline,
+            reporter=say,
+        )  # fmt: skip
         table, content, coverage = report.video_table(clips), clips.to_dict(), clips.coverage
         seconds, draw = clips.seconds, partial(plots.plot_video, clips)
     else:
@@ -139,8 +146,10 @@ def _check(
 
 
 def _print(say: Output, format: str, table: Table, content: dict[str, Any]) -> None:
+    from posecli.bench.report import two_lines
+
     if format == "rich":
-        say.table(*table.headings, rows=table.rows)
+        say.table(*map(two_lines, table.headings), rows=table.rows)
     elif format == "json":
         say.say(_json(content))
     else:
