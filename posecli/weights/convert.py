@@ -82,7 +82,7 @@ def convert_d3dp(path: Path, *, dataset: str, heads: int = 8, **sampler: Any) ->
     ))  # fmt: skip
     model = D3DP(config).eval()
     _check_schedule(buffers, model.schedule, "D3DP", path)
-    load_into(model.net, {mixste_key(k): v for k, v in network.items()}, "D3DP", path)
+    load_into(model.net, mixste_state(network), "D3DP", path)
     return _converted("d3dp", model, dataset, tuple(buffers))
 
 
@@ -92,7 +92,7 @@ def convert_mixste(path: Path, *, dataset: str, heads: int = 8) -> Converted:
     network = mixste_tensors(path)
     config = _of("MixSTE", path, lambda: MixSTEConfig(skeleton=skeleton, **mixste_sizes(network, heads)))
     model = MixSTE(config).eval()
-    load_into(model.net, {mixste_key(k): v for k, v in network.items()}, "MixSTE", path)
+    load_into(model.net, mixste_state(network), "MixSTE", path)
     return _converted("mixste", model, dataset, ())
 
 
@@ -142,6 +142,17 @@ def ddhpose_key(key: str) -> str:
     """
     key = re.sub(r"^([ST]TEblocks)\.(\d+)\.", lambda m: f"{m[1]}.{int(m[2]) + 1}.", key)
     return mixste_key(key.replace("TEblocks_0.0.", "TEblocks.0."))
+
+
+def mixste_state(network: Mapping[str, Tensor]) -> Tensors:
+    """Released names → ours. Networks built with the released option of no bias for queries, keys and values get a
+    bias of zero.
+    """
+    state = {mixste_key(key): value for key, value in network.items()}
+    for key in [k for k in state if k.endswith(".qkv.weight")]:
+        bias = key.replace(".qkv.weight", ".qkv.bias")
+        state.setdefault(bias, torch.zeros(len(state[key])))
+    return state
 
 
 def mixste_key(key: str) -> str:

@@ -131,3 +131,14 @@ def test_noise_steps_are_counted_in_the_checkpoint(shared_data: Path, tmp_path: 
     path = changed(golden, tmp_path, lambda s: s.pop("module.betas"))
     with pytest.raises(InputError, match="does not have 1000 betas"):
         convert_d3dp(path, dataset="h36m")
+
+
+def test_attention_without_biases_has_biases_of_zero(shared_data: Path, tmp_path: Path) -> None:
+    golden = shared_data / "golden" / CONVERTERS["mixste"][1]
+
+    def strip(state: dict) -> None:
+        for key in [k for k in state if k.endswith("attn.qkv.bias")]:
+            del state[key]
+
+    model = convert_mixste(changed(golden, tmp_path, strip), dataset="h36m").model
+    assert not any(block.qkv.bias.any() for block in [*model.net.spatial, *model.net.temporal])
