@@ -111,7 +111,7 @@ def standard_normal(frames: int, dims: int, like: Tensor) -> Mixture:
 
 @dataclass(frozen=True)
 class Fit:
-    """log_likelihood: (B, iterations), mean per sample, of the mixture that entered each iteration."""
+    """log_likelihood: (B, iterations), mean per sample after each iteration; the last is the mixture's own."""
 
     mixture: Mixture
     log_likelihood: Tensor
@@ -130,7 +130,7 @@ def fit(
 ) -> Fit:
     """Fit a mixture to the samples (B, N, D) of each frame, in their precision and on their device.
 
-    generator: draws the first means (k-means++ on standardised coordinates), unless `start` is given.
+    generator: draws the first means (k-means++), unless `start` is given.
     floor: variance of the ball that a sample stands for, in the samples' unit squared; above zero.
     chunk: frames worked on at once; changes the speed alone.
     Equal samples, fewer samples than components and dimensions without spread are all fine. Raises ValueError
@@ -146,7 +146,9 @@ def fit(
     pairs = _pairs(dims, covariance, samples.device)
     if chunk is None:  # on a CPU the feature table should stay in the cache
         chunk = 8 if samples.device.type == "cpu" else max(1, _FEATURES_ON_DEVICE // (pairs.shape[1] * count))
-    draws = torch.rand(frames, components, generator=generator, device=generator.device).to(samples)
+    # The same draws for every frame: where samples of different frames belong together, so do the components.
+    draws = torch.rand(components, generator=generator, device=generator.device).to(samples)
+    draws = draws.expand(frames, -1)
     parts = [
         _fit(
             samples[at : at + chunk],
@@ -179,25 +181,22 @@ def _fit(
     x = (samples - middle).mT.contiguous()  # (B, D, N)
     products = x * x if pairs.shape[1] == dims else x[:, pairs[0]] * x[:, pairs[1]]
     features = torch.cat([products, x, torch.ones_like(x[:, :1])], dim=1)
-    pooled = features.mean(dim=2)[:, None, : pairs.shape[1]]
     # Rounding of a full covariance must not make it indefinite either.
     rounding = 30 * torch.finfo(x.dtype).eps * x.square().mean(dim=2).amax(dim=1)
     ball = floor + (rounding if pairs.shape[1] > dims else torch.zeros_like(rounding))
+    count_kinds = draws.shape[1]
+    history: list[Tensor] = []
     if start is None:
         means = _spread_out(x, draws)
-        weights = torch.full_like(draws, 1 / draws.shape[1])
-        shared = _factors(pooled, pairs, dims, ball)
-        factors = shared.expand(-1, draws.shape[1], *shared.shape[2:])
+        weights = torch.full_like(draws, 1 / count_kinds)
+        shared = _factors(features.mean(dim=2)[:, None, : pairs.shape[1]], pairs, dims, ball)
+        factors = shared.expand(-1, count_kinds, *shared.shape[2:])  # of components without samples
+        share = _nearest(x, means)
     else:
         weights, means, factors = start.weights, start.means - middle, start.factors
-    history = []
+        share = _shares(weights, means, factors, pairs, ball, features)[0]
     for _ in range(iterations):
-        logits = _coefficients(weights, means, factors, pairs, ball) @ features  # (B, M, N)
-        highest = logits.amax(dim=1, keepdim=True)
-        share = (logits - highest).clamp_min_(_FAINT).exp_()
-        total = share.sum(dim=1, keepdim=True)
-        history.append((highest + total.log()).mean(dim=(1, 2)))
-        sums = (share / total) @ features.mT  # (B, M, P)
+        sums = share @ features.mT  # (B, M, P)
         answers_for = sums[..., -1]
         weights = answers_for / count
         sums = sums / answers_for.clamp_min(_DEAD)[..., None]
@@ -206,7 +205,20 @@ def _fit(
         alive = answers_for >= _DEAD
         means = torch.where(alive[..., None], mean, means)
         factors = torch.where(alive[(...,) + (None,) * (factor.ndim - 2)], factor, factors)
+        share, likelihood = _shares(weights, means, factors, pairs, ball, features)
+        history.append(likelihood)
     return Fit(Mixture(weights, means + middle, factors), torch.stack(history, dim=1))
+
+
+def _shares(
+    weights: Tensor, means: Tensor, factors: Tensor, pairs: Tensor, ball: Tensor, features: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The E-step: posterior of the components (B, M, N), and the mean log-likelihood (B,)."""
+    logits = _coefficients(weights, means, factors, pairs, ball) @ features
+    highest = logits.amax(dim=1, keepdim=True)
+    share = (logits - highest).clamp_min_(_FAINT).exp_()
+    total = share.sum(dim=1, keepdim=True)
+    return share / total, (highest + total.log()).mean(dim=(1, 2))
 
 
 def _pairs(dims: int, covariance: Covariance, device: torch.device) -> Tensor:
@@ -219,25 +231,29 @@ def _pairs(dims: int, covariance: Covariance, device: torch.device) -> Tensor:
 
 def _spread_out(x: Tensor, draws: Tensor) -> Tensor:
     """First means (B, M, D) among the samples x (B, D, N): each next one is drawn with a probability that goes
-    with the squared distance to the nearest so far (k-means++), coordinates counted in their own spread.
+    with the squared distance to the nearest so far (k-means++).
     """
     count = x.shape[2]
-    scale = x.square().mean(dim=2).clamp_min(1e-24).reciprocal()[:, None]  # (B, 1, D)
-    length = (scale @ x.square())[:, 0]  # (B, N) squared, in standardised coordinates
+    length = x.square().sum(dim=1)  # (B, N)
     chosen = [(draws[:, 0] * count).long().clamp(max=count - 1)]
     nearest = torch.full_like(length, math.inf)
     for k in range(1, draws.shape[1]):
-        at = x.gather(2, chosen[-1][:, None, None].expand(-1, x.shape[1], 1)).mT
-        distance = length + length.gather(1, chosen[-1][:, None]) - 2 * ((scale * at) @ x)[:, 0]
+        at = x.gather(2, chosen[-1][:, None, None].expand(-1, x.shape[1], 1)).mT  # (B, 1, D)
+        distance = length + length.gather(1, chosen[-1][:, None]) - 2 * (at @ x)[:, 0]
         nearest = torch.minimum(nearest, distance.clamp_min(0))
         edges = nearest.cumsum(dim=1)
-        chosen.append(
-            torch.searchsorted(edges, draws[:, k : k + 1] * edges[:, -1:], right=True)[:, 0].clamp(
-                max=count - 1
-            )
-        )
+        place = draws[:, k : k + 1] * edges[:, -1:]
+        chosen.append(torch.searchsorted(edges, place, right=True)[:, 0].clamp(max=count - 1))
     index = torch.stack(chosen, dim=1)[:, None].expand(-1, x.shape[1], -1)
     return x.gather(2, index).mT
+
+
+def _nearest(x: Tensor, means: Tensor) -> Tensor:
+    """Samples x (B, D, N) given whole to the nearest of means (B, M, D): (B, M, N) of zeros and ones. Distances are
+    those of space, not of the samples' own spread: where a joint may be in two places far apart, they tell them.
+    """
+    distance = means.square().sum(dim=2, keepdim=True) - 2 * (means @ x)
+    return torch.zeros_like(distance).scatter_(1, distance.argmin(dim=1, keepdim=True), 1.0)
 
 
 def _factors(products: Tensor, pairs: Tensor, dims: int, ball: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import nn
 
 from posecli.methods.d3dp import D3DP, D3DPConfig
 from posecli.methods.ddhpose import DDHPose, DDHPoseConfig
+from posecli.methods.diffpose import DiffPose, DiffPoseConfig
 from posecli.methods.diffpose_official import DiffPoseOfficial, DiffPoseOfficialConfig
 from posecli.methods.diffupose import DiffuPose, DiffuPoseConfig
 from posecli.methods.graformer import GraFormerConfig, GraFormerLifter
@@ -66,6 +67,12 @@ METHODS: dict[str, MethodEntry] = {
         paper="Zou & Tang, ICCV 2021",
         build=lambda settings: ModulatedGCNLifter(ModulatedGCNConfig.from_dict(settings)).eval(),
         defaults=ModulatedGCNConfig().to_dict(),
+    ),
+    "diffpose": MethodEntry(
+        title="DiffPose as the paper tells it: from heatmaps through a fitted mixture, by frame or window",
+        paper="Gong et al., CVPR 2023",
+        build=lambda settings: DiffPose(DiffPoseConfig.from_dict(settings)).eval(),
+        defaults=DiffPoseConfig().to_dict(),
     ),
     "diffpose-official": MethodEntry(
         title="DiffPose as its authors' code has it: denoising of a first guess, by frame or window",

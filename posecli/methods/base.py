@@ -45,6 +45,29 @@ class DrawsNoise(Lifter, Protocol):
         """`lift_windows` with noise from `draw`, which is asked for shapes (B, H, T, ...) only."""
 
 
+@runtime_checkable
+class HeatmapLifter(Lifter, Protocol):
+    """A lifter that starts from all the places where a joint may be, not from one guess of each."""
+
+    @property
+    def cloud_size(self) -> int:
+        """Places S that it wants of each joint and frame; 0 where its settings make it do without."""
+
+    def lift_windows(
+        self,
+        x2d: Tensor,
+        *,
+        hypotheses: int,
+        steps: int,
+        generator: torch.Generator,
+        cloud: Tensor | None = None,
+    ) -> Tensor:
+        """`Lifter.lift_windows`. cloud: (B, T, J, S, 2), places of the joints drawn from their heatmaps, in the units
+        of x2d; without it the lifter makes do with Gaussians about x2d. Windows of one clip share their draws where
+        the generator comes in the same state.
+        """
+
+
 class Objective(Protocol):
     """Losses of one training pass; `objective()` is what `backward` is called on."""
 

@@ -78,14 +78,10 @@ def test_the_likelihood_never_decreases_and_is_the_density_s(
     x = clusters(3, 400, 4, 4)
     fit = mixture.fit(x, 5, generator=seeded(0), covariance=covariance, iterations=40, floor=floor)
     assert fit.log_likelihood.diff(dim=1).min() > -1e-8  # rounding of float64
-    assert (fit.log_likelihood[:, -1] - fit.log_likelihood[:, 0] > 1).all()
+    assert (fit.log_likelihood[:, -1] - fit.log_likelihood[:, 0] > 0.005).all()
     if floor == 1e-9:  # the objective through features is the log density through whitening
         last = fit.mixture.log_density(x).mean(dim=1)
-        torch.testing.assert_close(last, fit.log_likelihood[:, -1], atol=0.02, rtol=0)
-        again = mixture.fit(
-            x, 5, generator=seeded(0), covariance=covariance, iterations=1, floor=floor, start=fit.mixture
-        )
-        torch.testing.assert_close(last, again.log_likelihood[:, 0], atol=1e-3, rtol=0)
+        torch.testing.assert_close(last, fit.log_likelihood[:, -1], atol=1e-4, rtol=0)
 
 
 def test_it_finds_the_mixture_that_made_the_samples() -> None:

@@ -1,0 +1,374 @@
+"""DiffPose as the paper tells it (Gong et al., CVPR 2023): from the detector's heatmaps through a fitted mixture.
+
+Nobody has released this; the released code is another method (`posecli.methods.diffpose_official`). Symbols: h_k the
+pose after k of K steps, H_K the distribution sampling starts from (`diffpose_start`), μ, Σ, π a component of the
+mixture fitted to it (`diffusion.mixture`), f_ST the context feature. Equation numbers are the paper's; our t is k - 1.
+
+What the paper leaves open, and what is done here
+- One draw of noise makes a whole chain h_1 … h_K ("generate N sets of h_1 … h_K"): what g must answer is then a
+  function of h_k and h_0, and its chains are those of DDIM without fresh noise. (Equation 9 with noise of its own for
+  every step would ask g for h_{k-1} without the noise that h_{k-1} has.)
+- The printed schedule leaves 97 % of the truth in h_K (abar_K = 0.949), which sampling cannot put there. The default
+  is the cosine schedule, whose h_K is the mixture; the printed one is `schedule = "diffpose-printed"`.
+- DDIM steps need the clean pose that g's answer implies, and μ: each sample belongs to a component drawn from its
+  posterior under the mixture, which is fitted when lifting as it is in training.
+- target "previous" is the paper's g: its answer is h_{k-1}, told as a change of h_k. The clean pose follows from the
+  two by solving equation 7, which multiplies g's error by 1 / c_k (about 30 at k = 50). target "clean" answers h_0,
+  from which h_{k-1} follows, and its loss is equation 9 divided by c_k².
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from posecli.diffusion import gaussian, mixture, noise, schedules
+from posecli.diffusion.mixture import Mixture
+from posecli.methods.common import Losses, check_windows, mirrored
+from posecli.methods.diffpose_start import SPREAD_VARIES, Context, Depths, Quantiles, placement, start_poses
+from posecli.methods.graformer import GraFormerConfig, GraFormerLifter
+from posecli.methods.mixste import MixSTE, MixSTEConfig
+from posecli.methods.settings import Settings
+from posecli.nets.diffpose_paper import ContextEncoder, PoseDenoiser
+from posecli.skeleton import SKELETONS, Skeleton
+
+CONTEXTS = ("mixste", "graformer", "none")
+
+_FRAMES_AT_ONCE = 256  # in sampling: 1000 samples of each are 50 MB
+_FARTHEST = 2.0  # metres, no joint is further from the root than this
+
+
+@dataclass(frozen=True)
+class DiffPoseConfig(Settings):
+    """Everything that builds the networks, and the diffusion. Defaults are the paper's where it has one.
+
+    context: "mixste" (windows), "graformer" (frames) or "none"; context_model: settings of that method other than
+        its defaults, `frames` and `skeleton` being this one's.
+    feature: give f_ST to g. depth: z from the "context" encoder or the training set's "histogram".
+    components: M; 0 is the standard diffusion from N(0, I) (equation 4), which knows no heatmaps.
+    """
+
+    skeleton: str = "h36m17"
+    frames: int = 243  # window T
+    context: str = "mixste"
+    context_model: dict[str, Any] = field(default_factory=dict)
+    feature: bool = True
+    depth: str = "context"
+    width: int = 128  # channels of the embedded pose and of f_ST
+    blocks: int = 3
+    heads: int = 4
+    timesteps: int = 50  # K
+    schedule: str = "cosine"  # a name in `diffusion.schedules.SCHEDULES`
+    target: str = "previous"  # or "clean", see the module's text
+    components: int = 5  # M
+    covariance: str = "full"  # or "diagonal": ten times faster
+    samples: int = 1000  # poses drawn from H_K for the fit, N_GMM
+    em_iterations: int = 12
+    floor: float = (
+        0.005  # metres; how exactly a sample of H_K is known, the least standard deviation of the mixture
+    )
+    train_frames: int = 4  # frames of each window that a training step diffuses; the context sees all of them
+    chains: int = 5  # of each of those frames, N of equation 9
+    flip: bool = True  # average with the mirrored pass when lifting (ours)
+
+    def __post_init__(self) -> None:
+        self.check_skeleton(self.skeleton)
+        self.check_whole("frames", "width", "blocks", "heads", "timesteps", "samples", "em_iterations")
+        self.check_whole("train_frames", "chains")
+        choices = {
+            "context": CONTEXTS,
+            "depth": ("context", "histogram"),
+            "schedule": tuple(schedules.SCHEDULES),
+            "target": ("previous", "clean"),
+            "covariance": ("diagonal", "full"),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+        if not isinstance(self.components, int) or not 0 <= self.components <= 100:
+            raise ValueError(f"components must be a whole number from 0 to 100, got {self.components!r}")
+        for name in ("feature", "flip"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be true or false, got {getattr(self, name)!r}")
+        if 2 * self.width % self.heads or self.width % 2:
+            raise ValueError(f"width must be even, and twice it a multiple of heads ({self.heads})")
+        self.check_positive("floor")
+        if self.context == "none" and (self.feature or self.depth == "context"):
+            raise ValueError('without a context encoder feature must be false and depth "histogram"')
+        self.context_config()
+
+    def context_config(self) -> MixSTEConfig | GraFormerConfig | None:
+        """Settings of the context encoder. Raises ValueError where `context_model` does not fit."""
+        if not isinstance(self.context_model, dict):
+            raise ValueError(f"context_model must be a table of settings, got {self.context_model!r}")
+        if self.context == "none":
+            if self.context_model:
+                raise ValueError("context_model has settings, but there is no context encoder")
+            return None
+        if self.context == "graformer":
+            frame = {"skeleton": self.skeleton}
+            return GraFormerConfig.from_dict({**GraFormerConfig().to_dict(), **self.context_model, **frame})
+        window = {"skeleton": self.skeleton, "frames": self.frames}
+        return MixSTEConfig.from_dict({**MixSTEConfig().to_dict(), **self.context_model, **window})
+
+
+class DiffPose(nn.Module):
+    """The method: context encoder (frozen), denoiser g, losses and sampler. All poses in metres.
+
+    States are poses without their root, (F, N, D) with F frames, N chains or hypotheses, D = 3 (J - 1).
+    """
+
+    def __init__(self, config: DiffPoseConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.skeleton: Skeleton = SKELETONS[config.skeleton]
+        joints, settings = self.skeleton.num_joints, config.context_config()
+        self.context: ContextEncoder | None = None
+        width = 0
+        if settings is not None:
+            method = MixSTE(settings) if isinstance(settings, MixSTEConfig) else GraFormerLifter(settings)
+            self.context = ContextEncoder(method.net).requires_grad_(False)  # type: ignore[arg-type]
+            width = settings.width if config.feature else 0
+        self.denoiser = PoseDenoiser(
+            parents=self.skeleton.parents,
+            width=config.width,
+            blocks=config.blocks,
+            heads=config.heads,
+            context_width=width,
+        )
+        self.depths = Depths(joints)
+        self.schedule = schedules.SCHEDULES[config.schedule](config.timesteps)
+        self._moving = [j for j in range(joints) if j != self.skeleton.root]
+
+    @property
+    def window(self) -> int:
+        return self.config.frames
+
+    @property
+    def cloud_size(self) -> int:
+        """See `methods.base.HeatmapLifter`."""
+        return self.config.samples if self.config.components else 0
+
+    def train(self, mode: bool = True) -> DiffPose:
+        super().train(mode)
+        if self.context is not None:
+            self.context.eval()
+        return self
+
+    def load_context(self, weights: Mapping[str, Tensor]) -> None:
+        """Take over a pre-trained encoder: the `state_dict()` of method `mixste` or `graformer`, as `config` says.
+        Raises RuntimeError where its network has other sizes.
+        """
+        if self.context is None:
+            raise ValueError("this network has no context encoder")
+        net = {key.removeprefix("net."): value for key, value in weights.items() if key.startswith("net.")}
+        self.context.net.load_state_dict(net)
+
+    # H_K and its mixture (section 4.1, equation 6)
+
+    @torch.no_grad()
+    def look(self, x2d: Tensor, cloud: Tensor | None = None) -> Context:
+        """What is known of windows x2d (B, T, J, 2) with clouds (B, T, J, S, 2): a row per frame, B·T in all."""
+        frames, root = x2d.shape[1], self.skeleton.root
+        half_box = (x2d.amax((1, 2)) - x2d.amin((1, 2))).amax(-1) / 2
+        pose = feature = None
+        scale, perspective = self.depths.scale.expand(x2d.shape[:2]), x2d.new_zeros(len(x2d))
+        if self.context is not None:
+            pose, feature = self.context(x2d)
+            pose = pose - pose[..., root, None, :]
+            scale, perspective = placement(x2d, pose, root)
+        return Context(
+            x2d=x2d.flatten(0, 1),
+            half_box=half_box.repeat_interleave(frames)[:, None],
+            pose=None if pose is None else pose.flatten(0, 1),
+            feature=feature.float().flatten(0, 1) if feature is not None and self.config.feature else None,
+            scale=scale.flatten(),
+            perspective=perspective.repeat_interleave(frames),
+            cloud=None if cloud is None else cloud.flatten(0, 1),
+        )
+
+    @torch.no_grad()
+    def start(self, context: Context, quantiles: Quantiles) -> Tensor:
+        """Poses drawn from H_K, as states (F, S, D)."""
+        return self._states(start_poses(context, self.depths, quantiles, self.skeleton, self.config.depth))
+
+    def fit(self, samples: Tensor, generator: torch.Generator) -> Mixture:
+        """The mixture of each frame's samples (F, S, D), by EM (equation 6)."""
+        with torch.autocast(samples.device.type, enabled=False):
+            return mixture.fit(
+                samples,
+                self.config.components,
+                generator=generator,
+                covariance=self.config.covariance,  # type: ignore[arg-type]
+                iterations=self.config.em_iterations,
+                floor=self.config.floor**2,
+            ).mixture
+
+    # The denoiser (equation 8)
+
+    def denoise(self, h: Tensor, t: Tensor, mean: Tensor, feature: Tensor | None) -> tuple[Tensor, Tensor]:
+        """h_{k-1} and h_0 as g sees them, both (F, N, D): it answers one, from which the other follows.
+
+        h: (F, N, D) after k = t + 1 steps, t (F,). mean: (F, N, D), μ of the components. feature: (F, J, C).
+        """
+        answer = self._states(self.denoiser(self._poses(h), t + 1, feature))
+        if self.config.target == "clean":
+            return self.carried(h, answer, t, mean), answer
+        answer = h + answer
+        own, kept = self._line(t, h)
+        return answer, mean + (answer - mean - kept * (h - mean)) / own
+
+    def carried(self, h: Tensor, clean: Tensor, t: Tensor, mean: Tensor) -> Tensor:
+        """h_{k-1} of the chain that leads from h_0 = `clean` to h_k = `h` with one noise (equation 7 twice)."""
+        own, kept = self._line(t, h)
+        return mean + kept * (h - mean) + own * (clean - mean)
+
+    def _line(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """c_k and b_{k-1} / b_k, shaped to broadcast: (h_{k-1} - μ) = b_{k-1} / b_k (h_k - μ) + c_k (h_0 - μ)
+        where equation 7 is (h_k - μ) = a_k (h_0 - μ) + b_k ε. For k = 1 they are 1 and 0."""
+        abar = torch.cat([torch.ones(1, dtype=torch.float64), self.schedule.alphas_cumprod])
+        a, b = abar.sqrt(), (1 - abar).sqrt()
+        kept = b[:-1] / b[1:]
+        own, kept = (
+            torch.stack([a[:-1] - a[1:] * kept, kept]).to(like.dtype).to(like.device)[:, t, None, None]
+        )
+        return own, kept
+
+    def _poses(self, states: Tensor) -> Tensor:
+        """(F, N, D) → (F, N, J, 3) with the root at zero."""
+        poses = states.new_zeros(*states.shape[:2], self.skeleton.num_joints, 3)
+        poses[:, :, self._moving] = states.reshape(*states.shape[:2], -1, 3)
+        return poses
+
+    def _states(self, poses: Tensor) -> Tensor:
+        """(..., J, 3) → (..., D), root-relative."""
+        poses = poses - poses[..., self.skeleton.root, None, :]
+        return poses[..., self._moving, :].flatten(-2)
+
+    # Training (equation 9)
+
+    def loss(
+        self,
+        x2d: Tensor,
+        pose: Tensor,
+        *,
+        generator: torch.Generator,
+        final_share: float = 0.0,
+        cloud: Tensor | None = None,
+    ) -> Losses:
+        """One training pass: x2d (B, T, J, 2), true pose (B, T, J, 3) in metres with the root at zero.
+
+        The loss is equation 9 with means in the place of sums: over frames, chains and coordinates, m².
+        cloud: positions (B, T, J, S, 2) from heatmaps, in the units of x2d; simulated where there are none.
+        final_share: share of the frames that get the last step, where sampling begins.
+        generator draws, in this order: frames, quantiles, EM's first means, components, noise, steps.
+        """
+        config, device = self.config, x2d.device
+        x2d, pose = x2d.float(), pose.float()  # a loop in mixed precision may have cut them
+        context = self.look(x2d, cloud)
+        if self.training:
+            guess = None if context.pose is None else context.pose.view_as(pose)
+            self.depths.learn(pose, guess, x2d, self.skeleton.root)
+        batch, frames = x2d.shape[:2]
+        chosen = torch.randint(
+            frames, (batch, config.train_frames), generator=generator, device=generator.device
+        )
+        rows = (chosen + frames * torch.arange(batch, device=chosen.device)[:, None]).flatten().to(device)
+        context = context.of(rows)
+        clean = self._states(pose.flatten(0, 1)[rows])[:, None].expand(-1, config.chains, -1)
+        mean, eps = self._noise(context, clean, generator)
+        times = schedules.training_times(
+            len(rows), config.timesteps, generator=generator, final_share=final_share
+        )
+        t = times.to(device)
+        h = mixture.diffuse(clean, t, mean, eps, self.schedule)
+        answer, guess_clean = self.denoise(h, t, mean, context.feature)
+        if config.target == "clean":
+            return Losses((guess_clean - clean).square().mean())
+        return Losses((answer - self.carried(h, clean, t, mean)).square().mean())
+
+    @torch.no_grad()
+    def _noise(self, context: Context, like: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """μ and ε (F, N, D) of chains that end in each frame's mixture; 0 and N(0, I) in the standard diffusion."""
+        config = self.config
+        draw = noise.from_generator(generator, like.device)
+        if not config.components:
+            return torch.zeros_like(like), draw(tuple(like.shape))
+        joints = self.skeleton.num_joints
+        quantiles = Quantiles.draw(joints, config.samples, 0, generator, like.device)
+        varied = context.half_box * torch.exp(SPREAD_VARIES * draw((len(like), joints)))
+        fitted = self.fit(self.start(replace(context, half_box=varied), quantiles), generator)
+        uniform = torch.rand(like.shape[:2], generator=generator, device=generator.device).to(like.device)
+        component = fitted.components(uniform)
+        return fitted.mean_of(component), fitted.noise_of(component, draw(tuple(like.shape)))
+
+    # Sampling
+
+    @torch.no_grad()
+    def lift_windows(
+        self,
+        x2d: Tensor,
+        *,
+        hypotheses: int,
+        steps: int,
+        generator: torch.Generator,
+        cloud: Tensor | None = None,
+    ) -> Tensor:
+        """See `methods.base.HeatmapLifter`. The paper's result is the mean over 5 hypotheses after 5 steps.
+
+        All windows and frames of a call share their draws (`Quantiles`), so a hypothesis is one motion; calls with
+        generators in the same state go on with the same ones.
+        """
+        check_windows(x2d, self.window, self.skeleton.num_joints)
+        quantiles = Quantiles.draw(
+            self.skeleton.num_joints, self.config.samples, hypotheses, generator, x2d.device
+        )
+        seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+        pose = self._lift(x2d, cloud, quantiles, steps, seed)
+        if self.config.flip:
+            mirror = self.skeleton.mirror
+            if cloud is not None:
+                cloud = mirrored(cloud.transpose(2, 3), mirror).transpose(2, 3)
+            twin = self._lift(mirrored(x2d, mirror), cloud, quantiles.mirrored(mirror), steps, seed)
+            pose = (pose + mirrored(twin, mirror)) / 2
+        return pose
+
+    def _lift(self, x2d: Tensor, cloud: Tensor | None, quantiles: Quantiles, steps: int, seed: int) -> Tensor:
+        """(B, T, J, 2) → (B, H, T, J, 3)."""
+        context = self.look(x2d, cloud)
+        parts = []
+        for at in range(0, len(context.x2d), _FRAMES_AT_ONCE):
+            some = context.of(slice(at, at + _FRAMES_AT_ONCE))
+            h, mean = self._first(some, quantiles, torch.Generator().manual_seed(seed))
+            for now, then in pairwise(schedules.sampling_times(self.config.timesteps, steps)):
+                t = torch.full((len(h),), now, device=h.device)
+                before, clean = self.denoise(h, t, mean, some.feature)
+                if then == now - 1:
+                    h = before
+                    continue
+                clean = clean.clamp(-_FARTHEST, _FARTHEST) - mean
+                eps = gaussian.noise_from_x0(h - mean, t, clean, self.schedule)
+                h = mean + gaussian.ddim_step(
+                    clean, eps, torch.zeros_like(eps), t=now, t_next=then, schedule=self.schedule, eta=0.0
+                )
+            parts.append(self._poses(h))
+        poses = torch.cat(parts)  # (B·T, H, J, 3)
+        return poses.view(*x2d.shape[:2], *poses.shape[1:]).transpose(1, 2)
+
+    def _first(
+        self, context: Context, quantiles: Quantiles, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """h_K drawn from H_K, one for each hypothesis, and μ of the component it belongs to; both (F, H, D)."""
+        frames, hypotheses = len(context.x2d), len(quantiles.component)
+        if not self.config.components:
+            first = quantiles.first[:, self._moving].flatten(1).expand(frames, -1, -1)
+            return first, torch.zeros_like(first)
+        samples = self.start(context, quantiles)
+        h = samples[:, torch.arange(hypotheses, device=samples.device) % samples.shape[1]]
+        fitted = self.fit(samples, generator)
+        return h, fitted.mean_of(fitted.components_of(h, quantiles.component.expand(frames, -1)))
