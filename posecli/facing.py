@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-
 USUAL_SCALE = 0.2
 """Half the box of a standing adult about four metres away, as the tangent of an angle."""
 
@@ -27,11 +26,19 @@ class FacedWindows:
         box fills ± (scale / USUAL_SCALE) ^ size_exponent: [-1, 1] for an exponent of 0.
     rotation: (B, 3, 3), columns are the turned camera's axes in the real camera's frame.
     scale: (B,), half the longer side of the box as the tangent of an angle.
+    shown: (B,), what tangents of the turned camera are multiplied with to give x2d.
     """
 
     x2d: Tensor
     rotation: Tensor
     scale: Tensor
+    shown: Tensor
+
+    def see(self, flat: Tensor) -> Tensor:
+        """Other points of the same windows, (B, ..., 2) as `face_windows` takes them → in the units of x2d."""
+        turned = self.from_camera(torch.cat([flat, torch.ones_like(flat[..., :1])], dim=-1))
+        x2d = turned[..., :2] / turned[..., 2:].clamp(min=1e-3)
+        return x2d * self.shown.view(-1, *[1] * (flat.ndim - 1))
 
     def to_camera(self, points: Tensor) -> Tensor:
         """Vectors (B, ..., 3) in the turned camera → the real camera's frame."""
@@ -58,7 +65,7 @@ def face_windows(flat: Tensor, size_exponent: float = 0.0) -> FacedWindows:
     x2d = turned[..., :2] / turned[..., 2:].clamp(min=1e-3)
     scale = _box(x2d)[1].clamp(min=1e-6)
     shown = (scale / USUAL_SCALE).clamp(0.2, 5.0) ** size_exponent / scale
-    return FacedWindows(x2d * shown[:, None, None, None], rotation, scale)
+    return FacedWindows(x2d * shown[:, None, None, None], rotation, scale, shown)
 
 
 def _box(flat: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from posecli import resample
 from posecli.camera import DEFAULT_FOV_DEG, Pinhole, root_path
+from posecli.detect.clouds import JointClouds
 from posecli.detect.keypoints import Keypoints2D
 from posecli.errors import InputError, NobodyError, UsageError
-from posecli.methods.base import Lifter
+from posecli.grid_clouds import GridClouds
+from posecli.methods.base import HeatmapLifter, Lifter
 from posecli.motion import Motion
 from posecli.segments import Segment, bridge, segments
 from posecli.skeleton import H36M17, H36M_RULES, LIMBS
@@ -86,6 +88,7 @@ def lift_keypoints(
     rate: float = 30.0,
     size_exponent: float = 0.0,
     uncertainty: Uncertainty | None = None,
+    clouds: JointClouds | None = None,
     settings: dict[str, Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Motion:
@@ -98,6 +101,7 @@ def lift_keypoints(
         size they show (`posecli.facing.face_windows`).
     uncertainty: what is known of the lifter's error (`Uncertainty.from_metadata` of its weights). Without it, the
         spread of the result is that of its hypotheses, and zero with one, which then says nothing.
+    clouds: where the joints of `keypoints` may be, for a `HeatmapLifter`; others do not look at them.
     progress: called with (windows done, windows in all).
     Returns a Motion whose `joints_3d_std` are the square roots of the diagonal of the error's covariance in the
         camera frame; the turn makes the axes' errors correlated, and those off-diagonal entries are dropped.
@@ -129,10 +133,16 @@ def lift_keypoints(
             if progress is not None:
                 progress(base + count, total)
 
+        on_grid = resample.to_grid(times[run.seen], flat[run.seen], run.grid)
+        around = None
+        if clouds is not None and isinstance(lifter, HeatmapLifter) and lifter.cloud_size:
+            around = GridClouds(
+                clouds, run.seen, times, flat, run.grid, on_grid, camera, lifter.cloud_size, config.seed
+            )
         lifted, spread = lift_grid(
-            resample.to_grid(times[run.seen], flat[run.seen], run.grid), starts, lifter, uncertainty,
+            on_grid, starts, lifter, uncertainty,
             hypotheses=config.hypotheses, steps=config.steps, batch=config.batch, seed=(config.seed, number),
-            size_exponent=size_exponent, progress=step,
+            size_exponent=size_exponent, clouds=around, progress=step,
         )  # fmt: skip
         done += len(starts)
         steady = low_pass(lifted, rate, config.smooth_hz)

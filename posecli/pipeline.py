@@ -17,6 +17,8 @@ import torch
 
 from posecli import __version__, defaults
 from posecli.detect import DETECTORS
+from posecli.detect.clouds import JointClouds
+from posecli.detect.heatmaps import Heatmaps
 from posecli.detect.keypoints import Keypoints2D
 from posecli.detect.provenance import difference, provenance, source_identity
 from posecli.detect.store import DetectionsWriter, load_detections, reuse_obstacle
@@ -27,6 +29,7 @@ from posecli.lifting import LiftConfig, lift_keypoints
 from posecli.media import open_media
 from posecli.media.frames import Frames
 from posecli.methods import METHODS
+from posecli.methods.base import HeatmapLifter
 from posecli.motion import Motion
 from posecli.reporting import Advance, Reporter, Silent
 from posecli.uncertainty import Uncertainty
@@ -226,8 +229,19 @@ class Lifting:
             **asdict(config),
         }
 
-    def __call__(self, keypoints: Keypoints2D, progress: Callable[[int, int], None] | None = None) -> Motion:
-        """Lift one clip's keypoints; progress is called with (windows done, windows in all)."""
+    def clouds(self, keypoints: Keypoints2D, heatmaps: Heatmaps | None) -> JointClouds | None:
+        """Where the joints may be, if the method starts from that."""
+        wants = isinstance(self.model, HeatmapLifter) and self.model.cloud_size > 0
+        return JointClouds(keypoints, heatmaps) if wants else None
+
+    def __call__(
+        self,
+        keypoints: Keypoints2D,
+        progress: Callable[[int, int], None] | None = None,
+        clouds: JointClouds | None = None,
+    ) -> Motion:
+        """Lift one clip's keypoints; progress is called with (windows done, windows in all). clouds: from `clouds`,
+        else made from the keypoints' scores alone."""
         return lift_keypoints(
             keypoints,
             self.model,
@@ -235,6 +249,7 @@ class Lifting:
             rate=self.rate_hz,
             size_exponent=self.size_exponent,
             uncertainty=self.uncertainty,
+            clouds=clouds or self.clouds(keypoints, None),
             progress=progress,
         )
 
@@ -251,6 +266,7 @@ class _Walk:
         self.warnings: list[str] = []
         self.notes: dict[str, str] = {}
         self.reused: Path | None = None
+        self.heatmaps: Heatmaps | None = None  # of the keypoints, where a file keeps them
 
     def keypoints(self, target: Path | None) -> Keypoints2D:
         """The 2D of the clip: from the detections file that it is, from one made before, or detected now."""
@@ -287,19 +303,23 @@ class _Walk:
                 writer.finish(keypoints, warnings=frames.report.warnings)
         if target is not None:
             self.files.append(target)
+            self.heatmaps = load_detections(target).heatmaps
         return replace(keypoints, provenance={**wanted, "warnings": list(frames.report.warnings)})
 
     def _load(self, path: Path) -> Keypoints2D:
-        keypoints = load_detections(path).keypoints
-        for message in keypoints.provenance["warnings"]:
+        detections = load_detections(path)
+        for message in detections.keypoints.provenance["warnings"]:
             self.warn(message)
-        self.reused = path
-        return keypoints
+        self.reused, self.heatmaps = path, detections.heatmaps
+        return detections.keypoints
 
     def lift(self, keypoints: Keypoints2D, lifting: Lifting) -> Motion:
         """Keypoints → motion, with everything that made it written into its settings."""
+        clouds = lifting.clouds(keypoints, self.heatmaps)
+        if clouds is not None and clouds.warning:
+            self.warn(clouds.warning)
         with self._timed("lift", None, "windows") as advance:
-            motion = lifting(keypoints, advance)
+            motion = lifting(keypoints, advance, clouds)
         for message in _absences(motion):
             self.warn(message)
         settings = {

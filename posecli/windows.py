@@ -12,12 +12,14 @@ from torch import Tensor, nn
 from posecli.diffusion.noise import Noise
 from posecli.errors import InputError
 from posecli.facing import face_windows
-from posecli.methods.base import DrawsNoise, Lifter
+from posecli.grid_clouds import GridClouds
+from posecli.methods.base import DrawsNoise, HeatmapLifter, Lifter
 from posecli.uncertainty import Uncertainty
 
 Array = NDArray[np.float64]
 
 _BLOCK = 64  # frames of noise drawn at once
+_CLOUDS_AT_ONCE = 1 << 19  # places of a joint, over frames, per network call: 70 MB for 17 joints
 
 
 def window_starts(frames: int, window: int, overlap: float) -> list[int]:
@@ -40,13 +42,14 @@ def lift_grid(
     batch: int,
     seed: Sequence[int],
     size_exponent: float = 0.0,
+    clouds: GridClouds | None = None,
     progress: Callable[[int], None],
 ) -> tuple[Array, Array]:
     """Lift rays (G, 17, 2) on a uniform grid, in windows that begin at `starts`.
 
     batch: windows times hypotheses per network call. seed: numbers that name this stretch's noise.
     size_exponent: the one that the lifter was trained with (`posecli.facing.face_windows`).
-    progress: called with the number of windows done.
+    clouds: where the joints may be, for a `HeatmapLifter`. progress: called with the number of windows done.
     Returns hypotheses (G, H, 17, 3) and the standard deviation of their mean's error (G, 17, 3), metres, in the real
     camera's frame. Raises InputError where the network's answer is not finite.
     """
@@ -60,11 +63,14 @@ def lift_grid(
     weight = np.zeros((len(padded), 1, 1))
     ask = _Lifting(lifter, hypotheses, steps, seed)
     per_call = max(1, batch // hypotheses)
+    if clouds is not None:
+        per_call = max(1, min(per_call, _CLOUDS_AT_ONCE // (window * clouds.size)))
     for first in range(0, len(starts), per_call):
         chosen = starts[first : first + per_call]
         cut = torch.from_numpy(np.stack([padded[s : s + window] for s in chosen])).float()
         faced = face_windows(cut, size_exponent)
-        answer = ask(faced.x2d, chosen)  # (b, H, window, 17, 3)
+        cloud = None if clouds is None else faced.see(clouds.of(chosen, window))
+        answer = ask(faced.x2d, chosen, cloud)  # (b, H, window, 17, 3)
         camera = faced.to_camera(answer).numpy()
         if not np.isfinite(camera).all():
             raise InputError("the network's answer is not finite: its weights are damaged; fetch them again")
@@ -125,16 +131,25 @@ class _Lifting:
         self.lifter, self.hypotheses, self.steps = lifter, hypotheses, steps
         self.device = _device(lifter)
         self.noise = ClipNoise(seed)
-        state = np.random.SeedSequence(seed).generate_state(1, np.uint64)
-        self.generator = torch.Generator().manual_seed(int(state[0]) >> 1)
+        self.seed = int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0]) >> 1
+        self.generator = torch.Generator().manual_seed(self.seed)
 
-    def __call__(self, x2d: Tensor, starts: Sequence[int]) -> Tensor:
-        """Windows (b, T, 17, 2) at `starts` → poses (b, H, T, 17, 3), relative to the root, on the CPU."""
+    def __call__(self, x2d: Tensor, starts: Sequence[int], cloud: Tensor | None = None) -> Tensor:
+        """Windows (b, T, 17, 2) at `starts`, with clouds (b, T, 17, S, 2) → poses (b, H, T, 17, 3), relative to the
+        root, on the CPU."""
         x2d = x2d.to(self.device)
         with torch.inference_mode():
             if isinstance(self.lifter, DrawsNoise):
                 draw = self.noise.of(starts, self.device)
                 pose = self.lifter.lift_drawing(x2d, hypotheses=self.hypotheses, steps=self.steps, draw=draw)
+            elif isinstance(self.lifter, HeatmapLifter):
+                pose = self.lifter.lift_windows(
+                    x2d,
+                    hypotheses=self.hypotheses,
+                    steps=self.steps,
+                    generator=torch.Generator().manual_seed(self.seed),  # the same draws for all windows
+                    cloud=None if cloud is None else cloud.to(self.device),
+                )
             else:
                 pose = self.lifter.lift_windows(
                     x2d, hypotheses=self.hypotheses, steps=self.steps, generator=self.generator
