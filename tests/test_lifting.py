@@ -326,7 +326,7 @@ def test_windows_go_to_the_device_of_the_weights() -> None:
     [
         {"hypotheses": 0}, {"steps": 0}, {"batch": 0}, {"seed": -1}, {"seed": 2**64}, {"overlap": 1.0},
         {"overlap": float("nan")}, {"max_gap_s": -0.1}, {"max_gap_s": float("nan")}, {"fov_deg": 0.0},
-        {"fov_deg": 180.0}, {"height_m": 175.0}, {"height_m": 0.0},
+        {"fov_deg": 180.0}, {"height_m": 175.0}, {"height_m": 0.0}, {"smooth_hz": 0.0}, {"smooth_hz": float("nan")},
     ],
 )  # fmt: skip
 def test_settings_that_cannot_work_are_refused(change: dict[str, Any]) -> None:

@@ -57,3 +57,17 @@ def test_nothing_is_filtered_where_nothing_is_asked_for() -> None:
 def test_a_clip_runs_the_same_backwards() -> None:
     noise = np.random.default_rng(1).normal(size=(25, 3))
     np.testing.assert_allclose(low_pass(noise, RATE, 3.0)[::-1], low_pass(noise[::-1], RATE, 3.0), atol=1e-12)
+
+
+def test_the_command_line_and_the_library_smooth_alike() -> None:
+    import inspect
+
+    from posecli.cli.lift import lift
+    from posecli.cli.options import smoothing
+    from posecli.errors import UsageError
+    from posecli.lifting import LiftConfig
+
+    assert smoothing(inspect.signature(lift).parameters["smooth"].default) == LiftConfig().smooth_hz == 5.0
+    assert smoothing(" Off ") is None and smoothing("7.5") == 7.5
+    with pytest.raises(UsageError, match="a number of Hz, such as 5, or off, not 'fast'"):
+        smoothing("fast")
