@@ -47,7 +47,8 @@ def train(
     from posecli.train import TrainConfig, make_weights
     from posecli.train.devices import main_process
 
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it would announce itself
+    # It would announce its precision; importing it sets the level of its topmost logger anew.
+    logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
     say: Output = context.obj
     if not main_process():  # torchrun starts several; one is enough to hear
         say.quiet = True
