@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from posecli.diffusion import gaussian, noise, sampler, schedules
+from posecli.errors import UsageError
 from posecli.methods.common import (
     Losses,
     both_ways,
@@ -106,6 +107,7 @@ class DiffPoseOfficial(nn.Module):
     def __init__(self, config: DiffPoseOfficialConfig) -> None:
         super().__init__()
         self.config = config
+        self.default_steps = min(2, config.reach)  # the released tests': two for frames, one for video
         self.joints = NetworkJoints.named(config.skeleton)
         body = self.joints.network
         graformer: dict[str, Any] = {
@@ -217,9 +219,11 @@ class DiffPoseOfficial(nn.Module):
 
     def times(self, steps: int) -> list[int]:
         """Descending steps of sampling, -1 for the clean signal at the end: multiples of reach // steps (where that
-        leaves a remainder, the release takes one step more). At most `reach` steps."""
-        stride = max(self.config.reach // steps, 1)
-        return [*reversed(range(0, self.config.reach, stride)[:steps]), -1]
+        leaves a remainder, the release takes one step more). Raises UsageError where there are more than `reach`."""
+        if steps > self.config.reach:
+            raise UsageError(f"these weights denoise in at most {self.config.reach} steps, not {steps}")
+        stride = self.config.reach // steps
+        return [*reversed(range(0, stride * steps, stride)), -1]
 
     @torch.no_grad()
     def sample(

@@ -71,15 +71,17 @@ def validate(
     paired: Iterable[Windows] = (),
     device: torch.device | str = "cpu",
 ) -> Validation:
-    """One hypothesis, one step, as `posecli lift` does by default. The model lies on `device`, and is in eval mode."""
+    """One hypothesis and as many steps as the method takes by itself (its `default_steps`, or one). The model lies on
+    `device`, and is in eval mode."""
     pairs = list(paired)
     beside = validate(model, pairs, seed, device=device) if pairs else None
     generator = torch.Generator().manual_seed(seed)
+    steps = getattr(model, "default_steps", 1)
     guesses, truths = [], []
     for windows in batches:
         x2d = windows.x2d.to(device)
         with torch.inference_mode():
-            pose = model.lift_windows(x2d, hypotheses=1, steps=1, generator=generator)[:, 0]
+            pose = model.lift_windows(x2d, hypotheses=1, steps=steps, generator=generator)[:, 0]
         guesses.append(pose.float().cpu())
         truths.append(windows.pose.cpu())
     guess, truth = torch.cat(guesses).numpy(), torch.cat(truths).numpy()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from posecli.diffusion import gaussian, noise, sampler, schedules
+from posecli.errors import UsageError
 from posecli.methods import METHODS
 from posecli.methods.base import DrawsNoise
 from posecli.methods.common import mirrored
@@ -196,6 +197,11 @@ def test_batch_of_one_and_hypotheses_do_not_change_what_noise_makes() -> None:
         torch.testing.assert_close(alone[:, 0], together[row : row + 1, 1], rtol=1e-3, atol=1e-4)
 
 
+def test_a_single_step_from_noise_is_refused() -> None:
+    with pytest.raises(UsageError, match="one step from noise alone is no pose"):
+        tiny("diffupose").lift_windows(people(1)[0], hypotheses=1, steps=1, generator=seeded(0))
+
+
 def test_flip_averages_with_a_chain_of_its_own_noise() -> None:
     model, (x2d, _) = tiny("diffupose"), people(2)
     draws = [torch.randn(2, 1, 1, 17, 3, generator=seeded(k)) for k in range(10)]
@@ -236,7 +242,9 @@ def test_released_schedule_and_steps_of_diffpose() -> None:
     assert model.times(2) == [12, 0, -1]
     assert model.times(1) == [0, -1]
     assert model.times(5) == [16, 12, 8, 4, 0, -1]
-    assert len(model.times(50)) == 25
+    assert model.times(24) == [*range(23, -1, -1), -1]
+    with pytest.raises(UsageError, match="at most 24 steps, not 25"):
+        model.times(25)
 
 
 def test_diffpose_for_video_denoises_every_frame_of_mixstes_guess() -> None:
