@@ -83,7 +83,8 @@ def simulated(pairs: Pairs, noise: str, seed: int) -> NDArray[np.float64]:
 
 def of_clip(detections: Path, reference: Path) -> tuple[Errors, Errors]:
     """Errors of the limb joints on a real clip, and the same less the clip's mean offset."""
-    xy = load_detections(detections).keypoints.xy
+    keypoints = load_detections(detections).keypoints
+    xy = keypoints.xy
     with np.load(reference, allow_pickle=False) as file:
         true, valid = (
             file["uv_px"].astype(np.float64),
@@ -95,10 +96,12 @@ def of_clip(detections: Path, reference: Path) -> tuple[Errors, Errors]:
     there = np.array([POINT_NAMES[SEEN_POINTS[LANDMARK_NAMES.index(n)]] for n in names])
     true = true[:, [H36M17.index(n) for n in there]]
     error = xy[:rows, [BLAZEPOSE33.index(n) for n in names]] - true
-    box = np.nanmedian((np.nanmax(true, axis=1) - np.nanmin(true, axis=1)).max(axis=-1))
+    whole = true[np.isfinite(true).all(axis=(1, 2))]
+    box = np.median(np.ptp(whole, axis=1).max(axis=-1))
+    step = max(1, round(1 / float(np.median(np.diff(keypoints.timestamps_s))) / RATE))
     out = []
     for offset in (0.0, np.nanmean(error, axis=(0, 1))):
-        part = 100 * (error - offset)[None] / box
+        part = 100 * (error[::step] - offset)[None] / box
         out.append({k: part[:, :, [j for j, n in enumerate(names) if k in n]] for k in LIMB_KINDS})
     return out[0], out[1]
 

@@ -153,6 +153,7 @@ def _hidden(points: Tensor, height: Tensor, every: int) -> Tensor:
     deep = torch.tensor([next((v for k, v in _DEEP.items() if k in n), 0.08) for n in LANDMARK_NAMES])
     gap = points[:, :, SEEN_POINTS, None, 2] - deep[:, None] * size - surface
     hidden = torch.sigmoid(torch.minimum(gap / 0.015, (radius - aside) / 0.008)).amax(dim=-1)
+    hidden = (2 * hidden - 0.5).clamp(0, 1)  # nobody is a little hidden by flesh that is merely near
     if every > 1:
         hidden = F.interpolate(
             hidden.transpose(1, 2), size=(len(rows) - 1) * every + 1, mode="linear", align_corners=True

@@ -61,7 +61,7 @@ class Errors:
     def state(self) -> NDArray[np.int64]:
         """(N, T, D) index into `STATES`, -1 where neither in sight nor hidden for sure."""
         outside = np.linalg.norm(self.beyond, axis=-1) > 0
-        return np.select([outside, self.hidden < 0.25, self.hidden > 0.75], [2, 0, 1], -1)
+        return np.select([outside, self.hidden == 0, self.hidden == 1], [2, 0, 1], -1)
 
 
 def seen_pairs(pairs: Pairs) -> Seen:
@@ -112,14 +112,12 @@ def fit_detector_model(pairs: Pairs, source: str = "") -> DetectorModel:
     residual = error - (step[..., None] * errors.axes).sum(-2)
     pull, residual = _pull(residual, errors)
     length = np.linalg.norm(residual, axis=-1)  # (N, T, D)
-    spread, grows = _spread(length, errors)
-    hidden = np.clip(errors.hidden, 0, 1)
-    expected = spread[KIND, 0] * (1 - hidden) + spread[KIND, 1] * hidden
-    distance = np.linalg.norm(errors.beyond, axis=-1)
-    expected = np.where(distance > 0, spread[KIND, 2] + grows * distance, expected)
+    # People who lean are seen worse: first how much worse, then everybody's spread without that.
     lean = excess_tilt(torch.from_numpy(errors.tilt)).numpy()
-    tilt = _tilt(length / expected, lean)
-    z = residual / (expected * np.exp(tilt * lean)[..., None])[..., None]
+    tilt = _tilt(length / _expected(*_spread(length, errors), errors), lean)
+    worse = np.exp(tilt * lean)[..., None]
+    spread, grows = _spread(length / worse, errors)
+    z = residual / (_expected(spread, grows, errors) * worse)[..., None]
 
     window_log = _nanmean(np.log(np.maximum(np.linalg.norm(z, axis=-1), 1e-3)), axis=1)  # (N, D)
     own = (
@@ -193,6 +191,13 @@ def _spread(length: Array, errors: Errors) -> tuple[Array, float]:
         grows = max(0.0, (_median(length[far]) / _MEDIAN - base) / float(np.median(distance[far])))
     spread[:, 2] = np.maximum(base, spread[:, 0])
     return spread, grows
+
+
+def _expected(spread: Array, grows: float, errors: Errors) -> Array:
+    """(N, T, D) spread that an upright person's landmarks have."""
+    inside = spread[KIND, 0] * (1 - errors.hidden) + spread[KIND, 1] * errors.hidden
+    distance = np.linalg.norm(errors.beyond, axis=-1)
+    return np.where(distance > 0, spread[KIND, 2] + grows * distance, inside)
 
 
 def _tilt(relative: Array, lean: Array) -> float:

@@ -8,7 +8,7 @@ For landmark d at frame t of window w
 
 bias     a fixed step in the axes of the body part (outwards, up, forward), one for each of 1, how much the part
          faces the camera, how near its side is, how hidden it is. Part of it is the mannequin's own flesh, which
-         no real person wears: `factor` is drawn anew for each kind of joint and window, uniform in [0, `FACTOR`],
+         no real person wears: `factor` is drawn anew for each kind of joint and window, uniform in `FACTOR`,
          and everybody's anatomy differs by `ANATOMY`.
 spread   by kind of joint: in sight, hidden, outside the picture (there it grows with the distance); more for
          people who lean, lie or stand on their heads.
@@ -46,7 +46,7 @@ GATES = ("always", "front", "near", "hidden")
 STATES = ("in sight", "hidden", "outside")
 SMOOTH_S, ROUGH_S = (0.04, 0.08, 0.16, 0.35, 0.8), (0.1, 0.5)
 """Time constants of what correlations in time are made of: bells, and exponentials."""
-FACTOR = 1.3  # most of the fitted bias that a window gets
+FACTOR = (0.0, 1.3)  # least and most of the fitted bias that a window gets
 ANATOMY = 0.012  # units; where bodies and markers differ from one person to the next: a judgement, not fitted
 
 
@@ -201,7 +201,8 @@ class DetectorErrors:
         model, batch = self.model, len(seen.points)
         views = view(seen, every=5)
         gates = (torch.ones_like(views.front), views.front, views.near, views.hidden)
-        factor = FACTOR * torch.rand(batch, len(KINDS), 1, 1, generator=generator)
+        low, high = FACTOR
+        factor = low + (high - low) * torch.rand(batch, len(KINDS), 1, 1, generator=generator)
         bias = (factor * self._bias)[:, self._kind]  # (B, D, 4, 3)
         bias[:, :, 0] += ANATOMY * _normal((batch, len(KINDS), 3), generator)[:, self._kind]
         # (B, T, D, 3); sums over so short an axis are faster written out
