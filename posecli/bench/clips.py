@@ -22,6 +22,7 @@ from posecli import defaults
 from posecli.bench.metrics import mean_acceleration, mpjpe, p_mpjpe
 from posecli.bench.provenance import made_by
 from posecli.bench.scores import Coverage
+from posecli.detect.store import load_detections
 from posecli.errors import InputError, NobodyError
 from posecli.lifting import LiftConfig
 from posecli.motion import stretches
@@ -242,7 +243,8 @@ def _scratch() -> Iterator[Path]:
 
 def _score_clip(name: str, detected: Detected, truth: NDArray[np.float64], lifting: Lifting) -> ClipResult:
     clock = time.monotonic()
-    motion = lifting(detected.keypoints)
+    maps = load_detections(detected.file).heatmaps
+    motion = lifting(detected.keypoints, clouds=lifting.clouds(detected.keypoints, maps))
     seconds = {"detect": detected.seconds.get("detect", 0.0), "lift": time.monotonic() - clock}
     world = detected.keypoints.to_h36m17().world
     if world is None:

@@ -160,6 +160,14 @@ class DiffPose(nn.Module):
             self.context.eval()
         return self
 
+    @staticmethod
+    def settings_for(encoder: MixSTE | GraFormerLifter) -> dict[str, Any]:
+        """The settings that a pre-trained encoder decides: those with which `load_context` will take it."""
+        model = encoder.config.to_dict()
+        skeleton, frames = model.pop("skeleton"), model.pop("frames", None)
+        decided = {"skeleton": skeleton, "context_model": model}
+        return decided if frames is None else {**decided, "frames": frames}
+
     def load_context(self, weights: Mapping[str, Tensor]) -> None:
         """Take over a pre-trained encoder: the `state_dict()` of method `mixste` or `graformer`, as `config` says.
         Raises RuntimeError where its network has other sizes.

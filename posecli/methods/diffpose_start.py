@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -139,8 +140,9 @@ class Context:
 
     def of(self, frames: Tensor | slice) -> Context:
         """The same of some frames."""
-        kept = {item.name: getattr(self, item.name) for item in fields(self)}
-        return Context(**{name: None if value is None else value[frames] for name, value in kept.items()})
+        every = {item.name: getattr(self, item.name) for item in fields(self)}
+        some: dict[str, Any] = {k: None if value is None else value[frames] for k, value in every.items()}
+        return Context(**some)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from posecli.corpus.store import ACKNOWLEDGEMENT, load_corpus
 from posecli.errors import UsageError
 from posecli.files import atomic_write
 from posecli.methods import METHODS
+from posecli.methods.diffpose import DiffPose
 from posecli.train.card import write_card
 from posecli.train.config import TrainConfig
 from posecli.train.curve import plot_curve
@@ -86,13 +87,18 @@ def _network(method: str, config: TrainConfig) -> tuple[Any, str]:
     """The network to train, and the SHA-256 of the weights it begins with, "" for random ones."""
     if method not in METHODS:
         raise UsageError(f"unknown method {method!r}; one of: {', '.join(METHODS)}")
-    settings, start, tensors = METHODS[method].defaults, "", {}
+    settings, start, tensors, found = METHODS[method].defaults, "", {}, method
     if config.init:
         path = store.find(method, config.init)
-        if (found := read_header(path)["method"]) != method:
+        found = read_header(path)["method"]
+        first: Any = load_weights(path)[1]
+        if found == method:
+            settings = first.config.to_dict()
+        elif found == {**settings, **config.model}.get("context"):  # the encoder that is part of `method`
+            settings = {**settings, **DiffPose.settings_for(first)}
+        else:
             raise UsageError(f"init: {path} are weights of {found}, not of {method}")
-        first = load_weights(path)[1]
-        settings, start, tensors = first.config.to_dict(), store.sha256(path), first.state_dict()
+        start, tensors = store.sha256(path), first.state_dict()
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)  # the network's first weights
@@ -101,7 +107,7 @@ def _network(method: str, config: TrainConfig) -> tuple[Any, str]:
         raise UsageError(f"settings of {method}: {error}") from error
     if start:
         try:
-            model.load_state_dict(tensors)
+            (model.load_state_dict if found == method else model.load_context)(tensors)
         except RuntimeError:
             raise UsageError(
                 f"init: the network of {config.init} has other sizes than [model] asks for; leave them out there"

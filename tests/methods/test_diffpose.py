@@ -23,7 +23,7 @@ from posecli.nets.diffpose_paper import step_embedding
 from posecli.skeleton import H36M17
 from posecli.train import TrainConfig, make_weights
 from posecli.train.loop import Progress
-from posecli.weights.format import load_weights
+from posecli.weights.format import load_weights, save_weights
 
 ENCODER = {"width": 16, "depth": 1, "heads": 2}
 TINY = DiffPoseConfig(
@@ -284,6 +284,8 @@ def test_the_context_is_the_pretrained_lifter_and_stays_frozen() -> None:
         model.loss(x2d, pose, generator=seeded(0)).objective().backward()
         assert all(p.grad is None for p in model.context.parameters())
         assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.denoiser.parameters())
+    settings = {**TINY.to_dict(), "context_model": {}, "frames": 7, **DiffPose.settings_for(encoder)}
+    assert DiffPoseConfig.from_dict(settings).context_config() == encoder.config
     with pytest.raises(RuntimeError):
         tiny().load_context(MixSTE(MixSTEConfig(frames=5, width=32, depth=1, heads=2)).state_dict())
 
@@ -346,15 +348,22 @@ def test_it_trains_through_the_loop(tmp_path: Path) -> None:
     write_corpus(tmp_path / "corpus.h5", clips)
     settings = TrainConfig(
         steps=20, batch=8, warmup=2, validate_every=20, validation_windows=64, learning_rate=5e-3,
-        model=TINY.to_dict(), simulator={"noise": "guessed"},
+        model={k: v for k, v in TINY.to_dict().items() if k != "context_model"}, simulator={"noise": "guessed"},
     )  # fmt: skip
+    encoder = MixSTE(MixSTEConfig(frames=5, **ENCODER))
+    save_weights(tmp_path / "encoder.safetensors", "mixste", encoder)
+    settings = dataclasses.replace(settings, init=str(tmp_path / "encoder.safetensors"))
     seen: list[Progress] = []
     weights, card = make_weights("diffpose", tmp_path / "corpus.h5", settings, tmp_path, progress=seen.append)
     losses = [p.loss for p in seen]
     assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
     assert "DiffPose as the paper tells it" in card.read_text()
     method, model, _ = load_weights(weights)
-    assert method == "diffpose" and model.config == TINY
+    assert method == "diffpose" and model.config == DiffPoseConfig.from_dict(
+        {**TINY.to_dict(), **DiffPose.settings_for(encoder)}
+    )
+    half = {k: v.half().float() for k, v in encoder.net.state_dict().items()}
+    torch.testing.assert_close(dict(model.context.net.state_dict()), half)  # frozen
     assert 0 < model.depths.error[WRIST] < 1 and 0 < model.depths.batches <= 20
     q = gaussian.q_sample(torch.ones(1, 1), torch.tensor([9]), torch.zeros(1, 1), model.schedule)
     assert q.item() < 0.01
