@@ -204,5 +204,5 @@ def pair_samples(path: Path) -> list[Sample]:
             NAMES[int(pairs.viewpoint[k])],
             f"{path.name}, test window {k}",
         )
-        for k in range(len(pairs))
+        for k in np.argsort(pairs.subject, kind="stable").tolist()
     ]

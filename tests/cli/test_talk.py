@@ -23,6 +23,7 @@ from posecli.cli.main import main
 HELPS = (
     [], ["lift"], ["detect"], ["demo"], ["train"], ["methods"], ["detectors"], ["doctor"],
     ["weights"], ["weights", "list"], ["weights", "pull"], ["weights", "verify"], ["data"], ["data", "build"],
+    ["bench"], ["bench", "open"],
 )  # fmt: skip
 
 
