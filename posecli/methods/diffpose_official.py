@@ -58,7 +58,8 @@ class DiffPoseOfficialConfig(Settings):
     mixste_heads: int = 8
     mixste_mlp_ratio: float = 2.0
     timesteps: int = 51
-    schedule: str = "diffpose-official"
+    beta_start: float = 1e-4
+    beta_end: float = 1e-3
     reach: int = 24
     eta: float = 0.0  # randomness of DDIM
     uv_noise: float = 0.5
@@ -73,8 +74,10 @@ class DiffPoseOfficialConfig(Settings):
             raise ValueError(f"width must be even and a multiple of heads ({self.heads}), got {self.width}")
         if self.mixste_width % self.mixste_heads:
             raise ValueError(f"mixste_width must be a multiple of mixste_heads ({self.mixste_heads})")
-        if self.schedule not in schedules.SCHEDULES:
-            raise ValueError(f"schedule must be one of {sorted(schedules.SCHEDULES)}, got {self.schedule!r}")
+        if not 0 < self.beta_start <= self.beta_end < 1:
+            raise ValueError(
+                f"0 < beta_start <= beta_end < 1 must hold, got {self.beta_start!r} and {self.beta_end!r}"
+            )
         if self.reach > self.timesteps:
             raise ValueError(f"reach must be at most timesteps ({self.timesteps}), got {self.reach}")
         self.check_positive("mixste_mlp_ratio")
@@ -132,7 +135,9 @@ class DiffPoseOfficial(nn.Module):
                 mlp_ratio=config.mixste_mlp_ratio,
             )
         self.net = GraFormerNoise(step_width=config.step_width, **graformer)
-        self.schedule = schedules.SCHEDULES[config.schedule](config.timesteps)
+        self.schedule = schedules.linear_schedule(
+            config.timesteps, start=config.beta_start, end=config.beta_end
+        )
 
     @property
     def window(self) -> int:

@@ -83,6 +83,7 @@ def convert_diffpose(
     reach: int | None = None,
     ema: bool = False,
     skeleton: str | None = None,
+    **sampler: Any,
 ) -> Converted:
     """Released DiffPose checkpoints → our model, in eval mode: the noise network (`diffpose_*uvxyz_*.pth`) and the
     one that makes the first guess, GraFormer for frames (`gcn_xyz_*.pth`) or MixSTE for video (`mixste_*.bin`).
@@ -90,6 +91,7 @@ def convert_diffpose(
     reach: see `DiffPoseOfficialConfig`; None: 24 for frames, as released for detected 2D (12 for true 2D), 1 for video.
     ema: take the averaged weights of `.pth` files, which the released test does not.
     heads, skeleton: see `convert_graformer`. guess_heads: of MixSTE, 8 in every release.
+    sampler: fields of the config that no file holds (timesteps, betas, eta), where not the released ones.
     """
     state = _state(_item(read_checkpoint(path), 4 if ema else 0), path)
     first_checkpoint = read_checkpoint(guess)
@@ -105,6 +107,7 @@ def convert_diffpose(
             reach=reach or (1 if video else 24),
             frames=mixste.pop("frames", 1),
             **{f"mixste_{name}": value for name, value in mixste.items()},
+            **sampler,
         )
         model = DiffPoseOfficial(config).eval()
         _load(model.net, _under("net.", _renamed(state, _GRAFORMER)))
@@ -117,11 +120,14 @@ def convert_diffpose(
     return Converted("diffpose-official", model, unused, dict(_METADATA))
 
 
-def convert_diffupose(path: Path, *, online: bool = False, skeleton: str | None = None) -> Converted:
+def convert_diffupose(
+    path: Path, *, online: bool = False, skeleton: str | None = None, **sampler: Any
+) -> Converted:
     """Released DiffuPose checkpoint (`best_model.pt`) → our model, in eval mode.
 
     online: take the weights as trained instead of their moving average, which the released test takes.
-    skeleton: see `convert_graformer`.
+    skeleton: see `convert_graformer`. sampler: fields of `DiffuPoseConfig` that no file holds (clamp, loss …), where
+        not the released ones.
     """
     prefix = ("online" if online else "ema") + "_model.module."
     entry = _entry(read_checkpoint(path), "ema")
@@ -131,7 +137,11 @@ def convert_diffupose(path: Path, *, online: bool = False, skeleton: str | None 
     with _fitting(path, "DiffuPose"):
         name, timesteps = _schedule(everything["betas"])
         config = DiffuPoseConfig(
-            skeleton=skeleton or _skeleton(state), **_mgcn_sizes(state), timesteps=timesteps, schedule=name
+            skeleton=skeleton or _skeleton(state),
+            **_mgcn_sizes(state),
+            timesteps=timesteps,
+            schedule=name,
+            **sampler,
         )
         model = DiffuPose(config).eval()
         _load(model.net, _renamed({k: v for k, v in state.items() if k not in unused}, _DIFFUPOSE))

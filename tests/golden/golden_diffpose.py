@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -35,11 +36,13 @@ def checks(case: Case) -> dict[str, Callable[[Case], None]]:
 def _model(case: Case, **options) -> DiffPoseOfficial:
     s, diffusion = case.settings, case.settings["diffusion"]
     guess, path = case.checkpoints
-    model = convert_diffpose(path, guess, heads=s["n_head"], **options).model
+    model = convert_diffpose(
+        path, guess, heads=s["n_head"], eta=s["eta"], timesteps=diffusion["num"],
+        beta_start=diffusion["beta_start"], beta_end=diffusion["beta_end"], **options,
+    ).model  # fmt: skip
     config = model.config
     assert (config.width, config.step_width) == (s["hid_dim"], s["emb_dim"])
     assert (config.depth, config.order) == (s["num_layers"], s["cheb_K"])
-    assert (config.timesteps, config.eta) == (diffusion["num"], s["eta"])
     assert sorted(model.joints.network.bones) == sorted(tuple(edge) for edge in s["edges"])
     return model
 
@@ -100,6 +103,13 @@ def _walk(case: Case, model: DiffPoseOfficial, start: Tensor, seq: list[int], dr
     return torch.stack([*(s.state for s in trace), end]), torch.stack([s.signals[0] for s in trace])
 
 
+def _stated(case: Case, array: str) -> list[int]:
+    """The list of steps that an array's description names."""
+    found = re.search(r"seq \[([\d, ]+)\]", case.about["arrays"][array]["desc"])
+    assert found
+    return [int(t) for t in found[1].split(",")]
+
+
 def _sampler(case: Case, run: dict) -> None:
     key, tolerance = run["key"], case.about["tolerance_abs"]["sampling"]
     model = _model(case)
@@ -123,7 +133,7 @@ def _lifted(case: Case, run: dict) -> None:
 
 
 def _given(case: Case) -> None:
-    states, x0 = _walk(case, _model(case), case["diff__state"], [0, 12], None)
+    states, x0 = _walk(case, _model(case), case["diff__state"], _stated(case, "given__states"), None)
     close(states, case["given__states"], case.about["tolerance_abs"]["sampling"])
     close(x0, case["given__x0"], case.about["tolerance_abs"]["sampling"])
 
@@ -131,5 +141,6 @@ def _given(case: Case) -> None:
 def _stochastic(case: Case) -> None:
     model = _model(case)
     model.config = replace(model.config, eta=1.0)
-    states, _ = _walk(case, model, case["diff__state"], [0, 10, 20, 30, 40], case["eta1__noise"])
+    seq = _stated(case, "eta1__states")
+    states, _ = _walk(case, model, case["diff__state"], seq, case["eta1__noise"])
     close(states, case["eta1__states"], case.about["tolerance_abs"]["sampling"])
