@@ -117,7 +117,13 @@ def fit_detector_model(pairs: Pairs, source: str = "") -> DetectorModel:
     tilt = _tilt(length / _expected(*_spread(length, errors), errors), lean)
     worse = np.exp(tilt * lean)[..., None]
     spread, grows = _spread(length / worse, errors)
-    z = residual / (_expected(spread, grows, errors) * worse)[..., None]
+    expected = _expected(spread, grows, errors) * worse
+    lost = _lost(length, expected)
+    bursts = _bursts(length, lost)
+    for limb, (middle, end) in enumerate(LOST_LIMBS):
+        for joint in (middle, end):  # what is modelled apart must not count twice
+            residual[:, :, joint] = np.where(lost[limb][..., None], np.nan, residual[:, :, joint])
+    z = residual / expected[..., None]
 
     window_log = _nanmean(np.log(np.maximum(np.linalg.norm(z, axis=-1), 1e-3)), axis=1)  # (N, D)
     own = (
@@ -125,14 +131,14 @@ def fit_detector_model(pairs: Pairs, source: str = "") -> DetectorModel:
     )  # 0.058: mean logarithm of a unit Rayleigh variable
     time = _time(own)
     joints = _joints(z / np.exp(_nanmean(window_log, axis=1) - 0.058)[:, None, None, None])
-    bursts = _bursts(length)
     model = DetectorModel(
         bias=_rounded(bias), spread=_rounded(spread), spread_beyond=round(grows, 4), pull=round(pull, 4),
         tilt=round(tilt, 4),
         scale=(0.0, 0.0, 0.0), time=_rounded(time), joints=_rounded(joints, 3),
         swap_rate=(round(swaps[0][0], 4), round(swaps[1][0], 4), round(swaps[2][0], 4)),
         swap_s=round(_runs(swapped.reshape(-1, swapped.shape[-1]))[1], 4), miss_rate=round(miss_rate, 4),
-        miss_s=round(miss_s, 4), burst_rate=bursts[0], burst_s=bursts[1], burst_size=bursts[2], burst_middle=bursts[3],
+        miss_s=round(miss_s, 4), burst_rate=bursts[0], uneven=bursts[1],
+        burst_s=bursts[2], burst_size=bursts[3], burst_middle=bursts[4],
         scores=_rounded(_scores(errors)), spread_by_score=_rounded(_by_score(length, errors)),
         heatmaps=_rounded(_heatmaps(pairs, errors)), source=source,
     )  # fmt: skip
@@ -296,27 +302,42 @@ def _runs(flags: Flags, inner: bool = False) -> tuple[float, float]:
     return len(spans) / (flags.size / RATE), float(np.mean([b - a for a, b in spans])) / RATE
 
 
-def _bursts(length: Array) -> tuple[float, float, tuple[float, float], float]:
-    """Rate (per limb and second), mean duration (s), size (median, log-spread), and the middle of the limb in
-    relation to its end, of bursts in (N, T, D)."""
-    lasting, sizes, middles, watched = [], [], [], 0
-    for middle, end in LOST_LIMBS:
-        for window in length:
-            row = window[:, end]
-            if not np.isfinite(row).any():
-                continue
-            watched += int(np.isfinite(row).sum())
-            lost = np.nan_to_num(row) > max(_LOST, 4 * float(np.nanmedian(row)))
-            for a, b in _spans(lost):
+def _lost(length: Array, expected: Array) -> Flags:
+    """(L, N, T): the end of a limb is much further off than its state explains."""
+    ends = [end for _, end in LOST_LIMBS]
+    far = np.nan_to_num(length[:, :, ends]) > np.maximum(_LOST, 4 * expected[:, :, ends])
+    return np.asarray(np.moveaxis(far, 2, 0))
+
+
+def _bursts(length: Array, lost: Flags) -> tuple[float, float, float, tuple[float, float], float]:
+    """Of bursts in errors (N, T, D): rate per limb and second, how unevenly windows share them (see
+    `DetectorModel`), mean duration (s), size (median, log-spread), and the middle of the limb in relation to its
+    end."""
+    lasting, sizes, middles, counts = [], [], [], np.zeros(lost.shape[1])
+    for limb, (middle, end) in enumerate(LOST_LIMBS):
+        for row, window in enumerate(length):
+            for a, b in _spans(lost[limb, row]):
+                counts[row] += 1
                 lasting.append(b - a)
-                sizes.append(float(np.nanmedian(row[a:b])))
+                sizes.append(float(np.nanmedian(window[a:b, end])))
                 middles.append(float(np.nanmedian(window[a:b, middle])))
+    watched = np.isfinite(length[:, :, LOST_LIMBS[0][1]])
     if not sizes:
-        return 0.0, 1 / RATE, (_LOST, 0.5), 0.5
+        return 0.0, 0.0, 1 / RATE, (_LOST, 0.5), 0.5
     size = (round(float(np.median(sizes)), 4), round(float(np.std(np.log(sizes))), 4))
     middle_share = float(np.median(np.array(middles) / np.array(sizes)))
-    rate = len(sizes) / (watched / RATE)
-    return round(rate, 4), round(float(np.mean(lasting)) / RATE, 4), size, round(middle_share, 4)
+    rate = len(sizes) / (len(LOST_LIMBS) * float(watched.sum()) / RATE)
+    # Counts of a Poisson process whose rate is log-normal: variance = mean + mean² (exp(σ²) - 1).
+    counts = counts[watched.any(axis=1)]
+    excess = (float(counts.var()) - float(counts.mean())) / float(counts.mean()) ** 2
+    uneven = float(np.sqrt(np.log1p(max(excess, 0.0))))
+    return (
+        round(rate, 4),
+        round(uneven, 4),
+        round(float(np.mean(lasting)) / RATE, 4),
+        size,
+        round(middle_share, 4),
+    )
 
 
 def _scores(errors: Errors) -> Array:

@@ -77,7 +77,7 @@ SWAPPED = (LEGS, ARMS, LEGS + ARMS)  # what changes sides together
 RATES_HZ = (15.0, 20.0, 24.0, 25.0, 50.0, 60.0)
 """Frame rates of sources that are not recorded at the lifter's own."""
 _PHASES = 3
-_SLOT_S = 1.0  # at most one event of a sort in so long a stretch
+_SLOT_S = 0.4  # at most one event of a sort in so long a stretch
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,8 @@ class DetectorModel:
     time: (K, 9) variances (they sum to one) of what `correlations` gives. joints: (19, 19) correlation.
     swap_rate: swaps in a second of legs, of arms, of both at once; swap_s: mean duration.
     miss_rate: gaps in a second; miss_s: mean duration.
+    uneven: standard deviation of the logarithm of a window's own rate of bursts and swaps: most have none, some
+        have many.
     burst_rate: in a second and limb; burst_s: mean duration; burst_size: median and standard deviation of the
         logarithm of how far the end of the limb is off; burst_middle: elbow or knee in relation to it.
     scores: (K, 3, 3) quartiles of BlazePose's score by `STATES`. spread_by_score: (K, 4) as spread, for scores up
@@ -112,6 +114,7 @@ class DetectorModel:
     swap_s: float
     miss_rate: float
     miss_s: float
+    uneven: float
     burst_rate: float
     burst_s: float
     burst_size: tuple[float, float]
@@ -225,8 +228,10 @@ class DetectorErrors:
         place = views.flat + views.unit * (error - model.pull * views.beyond)
         place = (self._carried[source] @ place.flatten(2)).reshape(place.shape)
         noise = (spread * scale[:, None])[..., None] * self._coloured(source, generator)
-        place = place + views.unit * (noise + self._bursts(batch, generator))
-        return self._bridge(self._swap(place, generator), generator)
+        uneven = model.uneven
+        troubled = torch.exp(uneven * _normal((batch, 1), generator) - uneven**2 / 2)  # mean 1
+        place = place + views.unit * (noise + self._bursts(troubled, generator))
+        return self._bridge(self._swap(place, troubled, generator), generator)
 
     def _sources(self, batch: int, generator: torch.Generator) -> Tensor:
         """Which frame rate and phase (B,)."""
@@ -246,29 +251,31 @@ class DetectorErrors:
             .flatten(2, 3)[:, :, self._place]
         )
 
-    def _bursts(self, batch: int, generator: torch.Generator) -> Tensor:
+    def _bursts(self, troubled: Tensor, generator: torch.Generator) -> Tensor:
         """Displacements (B, T, D, 2) of limbs that are lost for a while."""
-        when = self._episodes(batch, self._burst_rate, self.model.burst_s, generator)  # (B, L, S, T)
+        when = self._episodes(troubled * self._burst_rate, self.model.burst_s, generator)  # (B, L, S, T)
         median, spread = self.model.burst_size
         size = median * torch.exp(spread * _normal(when.shape[:3], generator))
         angle = 2 * math.pi * torch.rand(*when.shape[:3], generator=generator)
         arrow = torch.stack([size * angle.cos(), size * angle.sin()], dim=-1)  # (B, L, S, 2)
         moved = (when.transpose(2, 3).float() @ arrow).transpose(1, 2)  # (B, T, L, 2)
-        out = torch.zeros(batch, self.frames, len(KIND), 2)
+        out = torch.zeros(len(troubled), self.frames, len(KIND), 2)
         out[:, :, self._lost[:, 0]] = self.model.burst_middle * moved
         out[:, :, self._lost[:, 1]] = moved
         return out
 
-    def _swap(self, place: Tensor, generator: torch.Generator) -> Tensor:
+    def _swap(self, place: Tensor, troubled: Tensor, generator: torch.Generator) -> Tensor:
         """Left and right legs, arms, or both change places for a while."""
-        when = self._episodes(len(place), self._swap_rate, self.model.swap_s, generator).any(dim=2)
+        when = self._episodes(troubled * self._swap_rate, self.model.swap_s, generator).any(dim=2)
         # Limbs that are swapped twice are where they were.
         times = torch.einsum("bst,sd->btd", when.float(), self._swapped.float()) % 2
         return torch.where((times > 0.5)[..., None], place[:, :, self._twin], place)
 
     def _bridge(self, place: Tensor, generator: torch.Generator) -> Tensor:
         """Straight lines over missed frames, as lifting draws them."""
-        missed = self._episodes(len(place), self._miss_rate, self.model.miss_s, generator).any(dim=2)[:, 0]
+        missed = self._episodes(self._miss_rate.expand(len(place), 1), self.model.miss_s, generator).any(
+            dim=2
+        )[:, 0]
         time = torch.arange(self.frames).expand_as(missed)
         before = torch.where(missed, -1, time).cummax(dim=1).values
         after = torch.where(missed, self.frames, time).flip(1).cummin(dim=1).values.flip(1)
@@ -278,13 +285,13 @@ class DetectorErrors:
         start, end = place[rows, before.clamp(min=0)], place[rows, after.clamp(max=self.frames - 1)]
         return torch.where(inside[..., None, None], torch.lerp(start, end, part[..., None, None]), place)
 
-    def _episodes(self, batch: int, rate: Tensor, mean_s: float, generator: torch.Generator) -> Tensor:
-        """(B, N, S, T) bool: events of N sorts, `rate` (N,) of them in a second, each of geometric length; S
+    def _episodes(self, rate: Tensor, mean_s: float, generator: torch.Generator) -> Tensor:
+        """(B, N, S, T) bool: events of N sorts, `rate` (B, N) of them in a second, each of geometric length; S
         slots hold one event or none each."""
         span = self.frames / self.rate + mean_s
         slots = math.ceil(span / _SLOT_S)
-        shape = (batch, len(rate), slots)
-        happens = torch.rand(*shape, generator=generator) < rate[:, None] * span / slots
+        shape = (*rate.shape, slots)
+        happens = torch.rand(*shape, generator=generator) < rate[..., None] * span / slots
         length = -mean_s * self.rate * torch.rand(*shape, generator=generator).clamp(min=1e-6).log()
         start = (
             torch.rand(*shape, generator=generator) * (self.frames + mean_s * self.rate) - mean_s * self.rate

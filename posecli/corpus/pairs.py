@@ -157,7 +157,7 @@ def _round(
         for row in range(count):
             window = _film(seen, row, detector, rng)
             rows.append(
-                window | {"subject": np.array(subjects[row], np.int32), "split": np.array(split, np.uint8)}
+                window | {"subject": np.array(int(subjects[row]), np.int32), "split": np.array(split, np.uint8)}
             )
             if progress is not None:
                 progress(number * sum(ROUND) + len(rows), rounds * sum(ROUND))
@@ -186,7 +186,7 @@ def _film(seen: Seen, row: int, detector: BlazePose, rng: np.random.Generator) -
     found = detector.detect(pictures(), (width, height), heatmaps=sink)
     xy = np.where(found.found[:, None, None], np.clip(np.round(found.xy * XY_STEPS), -32767, 32767), MISSED)
     return {
-        "viewpoint": np.array(seen.viewpoint[row], np.uint8), "size": size.astype(np.int32),
+        "viewpoint": np.array(int(seen.viewpoint[row]), np.uint8), "size": size.astype(np.int32),
         "focal": np.array(focal, np.float32),
         "up": up.astype(np.float32),
         "xy": xy.astype(np.int16), "scores": np.round(found.scores * 255).astype(np.uint8),

@@ -44,10 +44,19 @@ def scenes(count: int, frames: int = FRAMES, seed: int = 0, viewpoint: str = "mi
 
 def quiet(**changes: object) -> DetectorModel:
     """A detector that makes no errors, but for `changes`."""
-    zeros = {
-        name: (np.array(getattr(shipped_model(), name)) * 0).tolist()
-        for name in ("bias", "spread", "spread_beyond", "pull", "tilt", "scale", "swap_rate", "miss_rate", "burst_rate")
-    }  # fmt: skip
+    none = (
+        "bias",
+        "spread",
+        "spread_beyond",
+        "pull",
+        "tilt",
+        "scale",
+        "swap_rate",
+        "miss_rate",
+        "uneven",
+        "burst_rate",
+    )
+    zeros = {name: (np.array(getattr(shipped_model(), name)) * 0).tolist() for name in none}
     white = np.eye(9)[8]
     nothing = {"time": [white.tolist()] * len(KINDS), "joints": np.eye(len(KIND)).tolist()}
     return DetectorModel.from_dict(shipped_model().to_dict() | zeros | nothing | changes)
