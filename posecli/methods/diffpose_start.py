@@ -84,20 +84,20 @@ class Depths(nn.Module):
     error: Tensor
     histogram: Tensor
     scale: Tensor
-    batches: Tensor
+    learned: Tensor
 
     def __init__(self, joints: int) -> None:
         super().__init__()
         self.register_buffer("error", torch.full((joints,), 0.1))
         self.register_buffer("histogram", torch.full((joints, BINS), 1 / BINS))
         self.register_buffer("scale", torch.ones(()))
-        self.register_buffer("batches", torch.zeros(()))
+        self.register_buffer("learned", torch.zeros(()))
 
     @torch.no_grad()
     def learn(self, truth: Tensor, guess: Tensor | None, x2d: Tensor, root: int) -> None:
         """Take in a batch: true poses (B, T, J, 3), the context encoder's, and the 2D joints they are seen at."""
-        rate = torch.where(self.batches == 0, 1.0, _MOMENTUM)
-        self.batches += 1
+        rate = torch.where(self.learned == 0, 1.0, _MOMENTUM)
+        self.learned.fill_(1)
         z = truth[..., 2].flatten(0, -2).T  # (J, N)
         bins = ((z + REACH) * (BINS / (2 * REACH))).long().clamp(0, BINS - 1)
         counts = torch.zeros_like(self.histogram).scatter_add_(1, bins, torch.ones_like(z))
