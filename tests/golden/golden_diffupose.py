@@ -22,7 +22,6 @@ def checks(case: Case) -> dict[str, Callable[[Case], None]]:
         "adjacency": _adjacency,
         "denoiser": _denoiser,
         "chain": _chain,
-        "lifted": _lifted,
         "losses": _losses,
         "losses-of-batch": _losses_of_batch,
         "schedule": _schedule,
@@ -81,17 +80,6 @@ def _chain(case: Case) -> None:
     close(moved, case["post__pose"], tolerance)
     truth = torch.cat([torch.zeros_like(moved[..., :1, :]), case["post__pose_gt"][..., 1:, :]], dim=-2)
     close(torch.tensor(mpjpe(moved.numpy(), truth.numpy()).mean()), case["post__error"], tolerance)
-
-
-def _lifted(case: Case) -> None:
-    """Both chains through the interface of lifting, their draws put together as it asks for them."""
-    model = _model(case)
-    draws = [torch.cat([case["chain__noise_init"], case["chain_flip__noise_init"]])[:, 0]]
-    draws += torch.cat([case["chain__noise_steps"], case["chain_flip__noise_steps"]], dim=1)[:, :, 0]
-    x2d = torch.cat([case["input_2d"], case["input_2d_flip"]])[:, 0]
-    both = model.sample(x2d, steps=model.config.timesteps, draw=noise.recorded(draws))
-    pose = flip_averaged(both, model.joints.network.mirror)
-    close(pose, case["pose_avg"][:, 0], case.about["tolerance_abs"]["sampler"])
 
 
 @torch.no_grad()
