@@ -40,6 +40,7 @@ def lift(
     height: o.Height = None,
     max_gap: o.MaxGap = 0.5,
     smooth: o.Smooth = "5",
+    fixed_bones: o.FixedBones = True,
     detector: o.Detector = defaults.DETECTOR,
     weights: o.Weights = None,
     device: o.Device = "auto",
@@ -59,7 +60,8 @@ with an estimated path of the pelvis through space. Frames with nobody are marke
     say: Output = context.obj
     config = LiftConfig(
         hypotheses=hypotheses, steps=steps, seed=seed, max_gap_s=max_gap, height_m=height,
-        keep_hypotheses=keep_hypotheses, smooth_hz=o.smoothing(smooth), fov_deg=DEFAULT_FOV_DEG if fov is None else fov,
+        keep_hypotheses=keep_hypotheses, smooth_hz=o.smoothing(smooth),
+        fixed_bones=fixed_bones, fov_deg=DEFAULT_FOV_DEG if fov is None else fov,
     )  # fmt: skip
     outcome = pipeline.lift_to_files(
         video, out=out, exports=[kind.strip() for kind in export.split(",") if kind.strip()],

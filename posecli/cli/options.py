@@ -70,6 +70,13 @@ Smooth = Annotated[
         "Lower is calmer, higher keeps quick strikes and kicks, off changes nothing.",
     ),
 ]
+FixedBones = Annotated[
+    bool,
+    typer.Option(
+        "--fixed-bones/--free-bones",
+        help="Bones keep one length through the clip, left and right alike; or as the lifter gives them.",
+    ),
+]
 Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or mps.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never fetch anything.")]
 
