@@ -241,15 +241,12 @@ class DetectorErrors:
 
     def _coloured(self, source: Tensor, generator: torch.Generator) -> Tensor:
         """Unit noise (B, T, D, 2), correlated between joints and in time."""
-        batch, joints = len(source), len(KIND)
-        white = self._mix @ _normal((batch, self.frames, joints, 2), generator)
-        paired = white[:, :, self._members].permute(0, 2, 1, 3, 4).flatten(3)  # (B, K, T, 4)
-        coloured = self._colours[source] @ paired
-        return (
-            coloured.reshape(batch, -1, self.frames, 2, 2)
-            .permute(0, 2, 1, 3, 4)
-            .flatten(2, 3)[:, :, self._place]
-        )
+        batch, kinds = len(source), len(KINDS)
+        white = _normal((batch, self.frames, 2, len(KIND)), generator) @ self._mix
+        paired = white[..., self._members]  # (B, T, 2, K, 2)
+        paired = paired.permute(0, 3, 1, 2, 4).flatten(3)  # (B, K, T, 4)
+        coloured = (self._colours[source] @ paired).reshape(batch, kinds, self.frames, 2, 2)
+        return coloured.permute(0, 2, 1, 4, 3).flatten(2, 3)[:, :, self._place]
 
     def _bursts(self, troubled: Tensor, generator: torch.Generator) -> Tensor:
         """Displacements (B, T, D, 2) of limbs that are lost for a while."""

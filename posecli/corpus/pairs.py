@@ -157,7 +157,8 @@ def _round(
         for row in range(count):
             window = _film(seen, row, detector, rng)
             rows.append(
-                window | {"subject": np.array(int(subjects[row]), np.int32), "split": np.array(split, np.uint8)}
+                window
+                | {"subject": np.array(int(subjects[row]), np.int32), "split": np.array(split, np.uint8)}
             )
             if progress is not None:
                 progress(number * sum(ROUND) + len(rows), rounds * sum(ROUND))

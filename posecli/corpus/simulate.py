@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields
 from typing import Protocol
 
@@ -138,8 +139,12 @@ class Simulator:
         self.config = config or SimulatorConfig()
         self.window = window
         self.device = torch.device(device)
-        with self.device:  # new tensors are made there, here and in `draw` and `look`
+        with self._there():  # new tensors are made there, here and in `draw` and `look`
             self._prepare(clips)
+
+    def _there(self) -> AbstractContextManager[object]:
+        """New tensors are made on the simulator's device. On the CPU they are anyway, and every call would pay."""
+        return nullcontext() if self.device.type == "cpu" else self.device
 
     def _prepare(self, clips: Sequence[MotionClip]) -> None:
         self._fine_rate = 2 * self.config.rate
@@ -189,7 +194,7 @@ class Simulator:
 
     def motion_of(self, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """`motion`, and whose it is (B,)."""
-        with self.device:
+        with self._there():
             config = self.config
             points, clip = self._windows(batch, generator)
             points = posture.mix_bodies(points, config.mixed, generator)
@@ -199,7 +204,7 @@ class Simulator:
 
     def look(self, points: Tensor, generator: torch.Generator) -> Batch:
         """Points (B, T, 28, 3), metres, y up → through a random camera and detector noise."""
-        with self.device:
+        with self._there():
             seen = self.see(points, generator)
             flat = (
                 self._fitted(seen, generator)
@@ -214,7 +219,7 @@ class Simulator:
 
     def see(self, points: Tensor, generator: torch.Generator) -> Seen:
         """Points (B, T, 28, 3), metres, y up → before random cameras."""
-        with self.device:
+        with self._there():
             if self.config.viewpoint == "free":
                 return self._free_cameras(points, generator)
             which = viewpoints.choose(len(points), self.config.viewpoint, generator)

@@ -106,7 +106,7 @@ def look_from(points: Tensor, which: Tensor, generator: torch.Generator) -> Seen
     centre = points[:, :, 0].mean(dim=1)
     floor = points[..., 1].amin(dim=(1, 2))
     level = about(1, 2 * math.pi * u[:, 6])
-    body = torch.einsum("bij,btkj->btki", level, points - centre[:, None, None])
+    body = _turned(points - centre[:, None, None], level)
     # Far enough to fit: how far the body reaches to the side and up, and towards the camera.
     reach = torch.stack([body[..., 0], body[..., 1]], -1).abs().amax(dim=(1, 2)) + 0.12
     fits = (reach / side).amax(dim=-1) * 1.05 + body[..., 2].abs().amax(dim=(1, 2)) * 0.7
@@ -120,7 +120,7 @@ def look_from(points: Tensor, which: Tensor, generator: torch.Generator) -> Seen
     pitch = slope - torch.atan(roll.cos() * aim[:, 1] - roll.sin() * aim[:, 0])
     flip = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
     lean = about(2, roll) @ about(0, pitch) @ flip
-    body = torch.einsum("bij,btkj->btki", lean, body)
+    body = _turned(body, lean)
     ray = F.normalize(torch.cat([aim, torch.ones(batch, 1)], -1), dim=-1)
     nearest = -body[..., 2].amin(dim=(1, 2)) + NEAREST_M
     distance = torch.maximum(distance, nearest / ray[:, 2])
@@ -131,6 +131,11 @@ def look_from(points: Tensor, which: Tensor, generator: torch.Generator) -> Seen
         up=(lean @ level)[:, :, 1],
         viewpoint=which,
     )
+
+
+def _turned(points: Tensor, rotation: Tensor) -> Tensor:
+    """Points (B, T, N, 3) by rotations (B, 3, 3)."""
+    return (points.flatten(1, 2) @ rotation.transpose(1, 2)).reshape(points.shape)
 
 
 def about(axis: int, angle: Tensor) -> Tensor:
