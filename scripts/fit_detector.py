@@ -18,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 
 from posecli.corpus.body_views import view
-from posecli.corpus.detector_fit import assumed_focal, seen_pairs
 from posecli.corpus.detector_model import DetectorErrors, shipped_model
 from posecli.corpus.landmarks_seen import LANDMARK_NAMES, SEEN_COLUMNS, SEEN_POINTS
+from posecli.corpus.paired_errors import assumed_focal, seen_pairs
 from posecli.corpus.pairs import RATE, Pairs, load_pairs
 from posecli.corpus.simulate import Simulator, SimulatorConfig
 from posecli.corpus.store import POINT_NAMES, Clip

@@ -11,7 +11,7 @@ import torch
 
 from posecli.corpus import detector_model
 from posecli.corpus.body_views import view
-from posecli.corpus.detector_fit import assumed_focal, errors_of, fit_detector_model, seen_pairs
+from posecli.corpus.detector_fit import fit_detector_model
 from posecli.corpus.detector_model import (
     KIND,
     KINDS,
@@ -25,6 +25,7 @@ from posecli.corpus.detector_model import (
 )
 from posecli.corpus.landmarks_seen import LANDMARK_NAMES, SEEN_COLUMNS, SEEN_POINTS, TWINS
 from posecli.corpus.mannequin_body import Clothes, body_surface
+from posecli.corpus.paired_errors import assumed_focal, errors_of, seen_pairs
 from posecli.corpus.pairs import Pairs
 from posecli.corpus.simulate import Simulator, SimulatorConfig
 from posecli.corpus.store import Clip

@@ -94,7 +94,7 @@ def test_an_interrupted_run_goes_on_to_the_same_end(
 def write(path: Path, xy: np.ndarray, points: np.ndarray, focal: float, size: tuple[int, int]) -> Pairs:
     """One window of exact detections (T, 33, 2) of points (T, 28, 3)."""
     t = len(xy)
-    columns = {
+    columns: module.Columns = {
         "split": np.array([1], np.uint8), "viewpoint": np.array([0], np.uint8), "subject": np.array([5], np.int32),
         "size": np.array([size], np.int32), "focal": np.array([focal], np.float32),
         "up": np.array([[0, -1, 0]], np.float32),
