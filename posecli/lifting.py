@@ -21,7 +21,7 @@ from posecli.detect.clouds import JointClouds
 from posecli.detect.keypoints import Keypoints2D
 from posecli.errors import InputError, NobodyError, UsageError
 from posecli.grid_clouds import GridClouds
-from posecli.methods.base import HeatmapLifter, Lifter
+from posecli.methods.base import HeatmapLifter, Lifter, usual_steps
 from posecli.motion import Motion
 from posecli.segments import Segment, bridge, segments
 from posecli.skeleton import H36M17, H36M_RULES, LIMBS
@@ -39,7 +39,8 @@ ankle and floor and between head joint and crown: about 0.16 m where the chain m
 class LiftConfig:
     """Settings of lifting that no method's paper knows.
 
-    hypotheses, steps: H and W of the sampler. seed: of all noise.
+    hypotheses, steps: H and W of the sampler; None: as many steps as the method takes by itself (`usual_steps`).
+    seed: of all noise.
     overlap: share of a window that its neighbour also sees, [0, 1).
     max_gap_s: absences up to this long (from sighting to sighting) are bridged, longer ones split the motion.
     fov_deg: field of view along the image's longer side.
@@ -57,7 +58,7 @@ class LiftConfig:
     """
 
     hypotheses: int = 1
-    steps: int = 1
+    steps: int | None = None
     seed: int = 0
     overlap: float = 0.5
     max_gap_s: float = 0.5
@@ -69,7 +70,7 @@ class LiftConfig:
     batch: int = 8
 
     def __post_init__(self) -> None:
-        if min(self.hypotheses, self.steps, self.batch) < 1:
+        if min(self.hypotheses, 1 if self.steps is None else self.steps, self.batch) < 1:
             raise UsageError("hypotheses, steps and batch must be at least 1")
         if not 0 <= self.seed < 2**63:
             raise UsageError(f"a seed must be a whole number from 0 to 2^63 - 1, not {self.seed}")
@@ -146,8 +147,8 @@ def lift_keypoints(
             )
         lifted, spread = lift_grid(
             on_grid, starts, lifter, uncertainty,
-            hypotheses=config.hypotheses, steps=config.steps, batch=config.batch, seed=(config.seed, number),
-            size_exponent=size_exponent, clouds=around, progress=step,
+            hypotheses=config.hypotheses, steps=config.steps or usual_steps(lifter), batch=config.batch,
+            seed=(config.seed, number), size_exponent=size_exponent, clouds=around, progress=step,
         )  # fmt: skip
         done += len(starts)
         steady = low_pass(lifted, rate, config.smooth_hz)

@@ -29,7 +29,7 @@ from posecli.lifting import LiftConfig, lift_keypoints
 from posecli.media import open_media
 from posecli.media.frames import Frames
 from posecli.methods import METHODS
-from posecli.methods.base import HeatmapLifter
+from posecli.methods.base import HeatmapLifter, usual_steps
 from posecli.motion import Motion
 from posecli.reporting import Advance, Reporter, Silent
 from posecli.uncertainty import Uncertainty
@@ -211,22 +211,23 @@ class Lifting:
         found, self.model, metadata = load_weights(path, choose_device(device))
         if found != method:
             raise UsageError(f"{path} are weights of {found}, not of {method}; use --method {found}")
-        most = self.model.config.to_dict().get("timesteps", config.steps)
-        if config.steps > most:
-            raise UsageError(f"{method} denoises in at most {most} steps, not {config.steps}")
+        steps = config.steps or usual_steps(self.model)
+        most = self.model.config.to_dict().get("timesteps", steps)
+        if steps > most:
+            raise UsageError(f"{method} denoises in at most {most} steps, not {steps}")
         try:
             self.rate_hz = float(metadata.get("rate_hz", 30.0))
             self.size_exponent = float(metadata.get("size_exponent", 0.0))
             self.uncertainty = Uncertainty.from_metadata(metadata)
         except (TypeError, ValueError, InputError):
             raise InputError(f"{path}: its header is damaged; fetch the file again") from None
-        self.config = config
+        self.config = replace(config, steps=steps)
         self.record: dict[str, Any] = {
             "method": method,
             "weights": path.name,
             "weights_hash": store.sha256(path),
             "rate_hz": self.rate_hz,
-            **asdict(config),
+            **asdict(self.config),
         }
 
     def clouds(self, keypoints: Keypoints2D, heatmaps: Heatmaps | None) -> JointClouds | None:

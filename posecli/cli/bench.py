@@ -59,7 +59,7 @@ def open_(
     method: o.Method = defaults.METHOD,
     weights: o.Weights = None,
     hypotheses: o.Hypotheses = 1,
-    steps: o.Steps = 1,
+    steps: o.Steps = None,
     seed: o.Seed = 0,
     keypoints: Annotated[
         str,

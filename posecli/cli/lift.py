@@ -34,7 +34,7 @@ def lift(
     end: o.End = None,
     fps: o.Fps = None,
     hypotheses: o.Hypotheses = 1,
-    steps: o.Steps = 1,
+    steps: o.Steps = None,
     keep_hypotheses: o.KeepHypotheses = False,
     fov: o.Fov = None,
     height: o.Height = None,

@@ -44,7 +44,10 @@ Hypotheses = Annotated[
     typer.Option("--hypotheses", "-H", metavar="N", min=1, help="Poses sampled per frame, then averaged."),
 ]
 KeepHypotheses = Annotated[bool, typer.Option("--keep-hypotheses", help="Put every hypothesis in the NPZ.")]
-Steps = Annotated[int, typer.Option("--steps", "-W", metavar="N", min=1, help="Denoising steps.")]
+Steps = Annotated[
+    int | None,
+    typer.Option("--steps", "-W", metavar="N", min=1, help="Denoising steps; the method's own if not given."),
+]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Of all random numbers.")]
 Fov = Annotated[
     float | None,

@@ -37,6 +37,11 @@ class Lifter(Protocol):
         """
 
 
+def usual_steps(lifter: Lifter) -> int:
+    """Denoising steps that a method takes where nobody says how many: its own `default_steps`, or one."""
+    return int(getattr(lifter, "default_steps", 1))
+
+
 @runtime_checkable
 class DrawsNoise(Lifter, Protocol):
     """A lifter whose noise can be handed in frame by frame, so that overlapping windows share it."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from posecli.bench.metrics import mpjpe, p_mpjpe
 from posecli.corpus.simulate import MotionClip, Simulator, SimulatorConfig
-from posecli.methods.base import Lifter
+from posecli.methods.base import Lifter, usual_steps
 from posecli.skeleton import LIMBS
 from posecli.train.config import TrainConfig
 
@@ -76,7 +76,7 @@ def validate(
     pairs = list(paired)
     beside = validate(model, pairs, seed, device=device) if pairs else None
     generator = torch.Generator().manual_seed(seed)
-    steps = getattr(model, "default_steps", 1)
+    steps = usual_steps(model)
     guesses, truths = [], []
     for windows in batches:
         x2d = windows.x2d.to(device)
