@@ -1,0 +1,1 @@
+"""Refining motion that exists already: any lifter's, ours or a stranger's."""
