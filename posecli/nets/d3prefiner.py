@@ -1,0 +1,84 @@
+"""PoseDenoiser, the network of D3PRefiner (Yan et al., figure 3c): the error in a noisy pose sequence.
+
+Of the criss-cross modules it stacks (those of STCFormer) the second of every block is to relate the sequence and the
+step of the diffusion, so the step's embedding is added between the two.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from posecli.nets.attention import drop_path, sinusoid
+from posecli.nets.stcformer import CrissCross
+
+
+class DenoisingBlock(nn.Module):
+    """x + STC(x), plus the projected step; x + STC(x); x + MLP(LN x)."""
+
+    def __init__(
+        self, *, width: int, heads: int, hidden: int, parts: tuple[int, ...], dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.dropout = dropout
+        self.first = CrissCross(width=width, heads=heads, parts=parts)
+        self.step = nn.Linear(width, width)
+        self.second = CrissCross(width=width, heads=heads, parts=parts)
+        self.norm = nn.LayerNorm(width)
+        self.fc1 = nn.Linear(width, hidden, bias=False)
+        self.fc2 = nn.Linear(hidden, width, bias=False)
+
+    def forward(self, x: Tensor, step: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """x (B, T, J, C), step (B, C) → (B, T, J, C)."""
+        x = x + self.first(x, generator) + self.step(step)[:, None, None]
+        x = x + self.second(x, generator)
+        hidden = self._drop(F.gelu(self.fc1(self.norm(x))), generator)
+        return x + self._drop(self.fc2(hidden), generator)
+
+    def _drop(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
+        if not self.training or self.dropout == 0.0:
+            return x
+        return drop_path(x, self.dropout, tuple(x.shape), generator)
+
+
+class PoseDenoiser(nn.Module):
+    """g(y, x_t, t) of equation 7 for any number of joints and frames. It begins by finding no error.
+
+    parts: a body part number per joint, see `posecli.methods.stcformer.body_parts`.
+    depth: denoising blocks L, each of two criss-cross modules. dropout: of the MLPs, training only.
+    """
+
+    def __init__(
+        self,
+        *,
+        parts: tuple[int, ...],
+        width: int,
+        depth: int,
+        heads: int,
+        mlp_ratio: float = 4.0,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.width = width
+        self.embed = nn.Linear(5, width)
+        self.time = nn.ModuleList([nn.Linear(width, width), nn.Linear(width, width)])
+        self.blocks = nn.ModuleList(
+            DenoisingBlock(
+                width=width, heads=heads, hidden=int(width * mlp_ratio), parts=parts, dropout=dropout
+            )
+            for _ in range(depth)
+        )
+        self.out = nn.Linear(width, 3)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(
+        self, x2d: Tensor, state: Tensor, t: Tensor, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """x2d (B, T, J, 2) normalised, state x_t (B, T, J, 3) metres, t (B,) → normalised error (B, T, J, 3)."""
+        x = self.embed(torch.cat([state, x2d], dim=-1))
+        step = self.time[1](F.gelu(self.time[0](sinusoid(t, self.width))))
+        for block in self.blocks:
+            x = block(x, step, generator)
+        return self.out(x).float()
