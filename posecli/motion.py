@@ -26,6 +26,7 @@ class Motion:
     keypoints_2d, scores_2d: (T, J, 2) pixels and (T, J): what was lifted.
     root_path: (T, 3) float32, position of the root in the camera frame, estimated; None where not estimated.
     hypotheses: (H, T, J, 3) float32, where asked for.
+    unrefined_3d: (T, J, 3) float32, what `joints_3d` was before anything refined it; None where nothing did.
     image_size: (width, height) pixels.
     scale_source: where the metric scale comes from: "prior" (the size of people in the training data) or
         "height" (the user gave one).
@@ -42,6 +43,7 @@ class Motion:
     image_size: tuple[int, int]
     root_path: NDArray[np.float32] | None = None
     hypotheses: NDArray[np.float32] | None = None
+    unrefined_3d: NDArray[np.float32] | None = None
     skeleton: Skeleton = H36M17
     frame: str = "camera"
     units: str = "m"
@@ -58,6 +60,8 @@ class Motion:
             shapes["root_path"] = (t, 3)
         if self.hypotheses is not None:
             shapes["hypotheses"] = (*self.hypotheses.shape[:1], t, j, 3)
+        if self.unrefined_3d is not None:
+            shapes["unrefined_3d"] = (t, j, 3)
         for name, shape in shapes.items():
             if getattr(self, name).shape != shape:
                 raise ValueError(f"{name} must have shape {shape}, got {getattr(self, name).shape}")

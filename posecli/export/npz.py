@@ -14,6 +14,7 @@ scores_2d          (T, J)       float32   the detector's confidence in it
 joints_3d          (T, J, 3)    float32   relative to the root; NaN where not valid
 joints_3d_std      (T, J, 3)    float32   standard deviation along each axis
 hypotheses         (H, T, J, 3) float32   only when asked for
+unrefined_3d       (T, J, 3)    float32   only after `posecli refine`: joints_3d before it
 valid              (T,)         bool      a pose exists in this frame
 bridged            (T,)         bool      it was filled in over a short gap in the detections
 root_path          (T, 3)       float32   only when estimated: the root in the camera frame
@@ -53,7 +54,7 @@ MAX_BYTES = 4 << 30
 MAX_EXPANSION = 50
 """A file that claims more bytes than this, or so many times its own size, is refused before allocation."""
 
-_OPTIONAL = ("hypotheses", "root_path")
+_OPTIONAL = ("hypotheses", "root_path", "unrefined_3d")
 _SHAPES: dict[str, tuple[str | int, ...]] = {
     "schema_version": (),
     "timestamps_s": ("T",),
@@ -64,6 +65,7 @@ _SHAPES: dict[str, tuple[str | int, ...]] = {
     "joints_3d": ("T", "J", 3),
     "joints_3d_std": ("T", "J", 3),
     "hypotheses": ("H", "T", "J", 3),
+    "unrefined_3d": ("T", "J", 3),
     "valid": ("T",),
     "bridged": ("T",),
     "root_path": ("T", 3),
@@ -232,7 +234,7 @@ def _motion(arrays: Mapping[str, NDArray[Any]], path: Path) -> Motion:
     if not np.isfinite(times).all() or (np.diff(times) < 0).any():
         _fail(path, "timestamps_s must be finite and in order")
     valid = arrays["valid"]
-    for name in ("joints_3d", "root_path"):
+    for name in ("joints_3d", "root_path", "unrefined_3d"):
         if name in arrays and not np.isfinite(arrays[name][valid]).all():
             _fail(path, f"{name} has frames that are valid but not finite")
     return Motion(
@@ -246,6 +248,7 @@ def _motion(arrays: Mapping[str, NDArray[Any]], path: Path) -> Motion:
         image_size=(int(arrays["image_size"][0]), int(arrays["image_size"][1])),
         root_path=arrays["root_path"].astype(np.float32) if "root_path" in arrays else None,
         hypotheses=arrays["hypotheses"].astype(np.float32) if "hypotheses" in arrays else None,
+        unrefined_3d=arrays["unrefined_3d"].astype(np.float32) if "unrefined_3d" in arrays else None,
         skeleton=_skeleton(arrays, path),
         scale_source=str(arrays["scale_source"]),
         settings=settings,
