@@ -24,7 +24,7 @@ EPILOG = f"""[bold]Example[/bold]
 
 On several GPUs:  torchrun --nproc-per-node 4 -m posecli train ddhpose --data corpus.h5 --device cuda
 
-Needs the extra:  pip install 'posecli\[train]'. Curves:  tensorboard --logdir runs/first/tensorboard
+Needs the extra:  pip install 'posecli\\[train]'. Curves:  tensorboard --logdir runs/first/tensorboard
 
 A run that was stopped goes on from its last checkpoint when the same line is given again.
 

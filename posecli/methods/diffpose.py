@@ -21,6 +21,7 @@ What the paper leaves open, and what is done here
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -50,7 +51,7 @@ class DiffPoseConfig(Settings):
 
     context: "mixste" (windows), "graformer" (frames) or "none"; context_model: settings of that method other than
         its defaults, `frames` and `skeleton` being this one's.
-    feature: give f_ST to g. depth: z from the "context" encoder or the training set's "histogram".
+    feature: give f_ST to g. z_from: z from the "context" encoder or the training set's "histogram".
     components: M; 0 is the standard diffusion from N(0, I) (equation 4), which knows no heatmaps.
     """
 
@@ -59,7 +60,7 @@ class DiffPoseConfig(Settings):
     context: str = "mixste"
     context_model: dict[str, Any] = field(default_factory=dict)
     feature: bool = True
-    depth: str = "context"
+    z_from: str = "context"
     width: int = 128  # channels of the embedded pose and of f_ST
     blocks: int = 3
     heads: int = 4
@@ -83,7 +84,7 @@ class DiffPoseConfig(Settings):
         self.check_whole("train_frames", "chains")
         choices = {
             "context": CONTEXTS,
-            "depth": ("context", "histogram"),
+            "z_from": ("context", "histogram"),
             "schedule": tuple(schedules.SCHEDULES),
             "target": ("previous", "clean"),
             "covariance": ("diagonal", "full"),
@@ -99,8 +100,8 @@ class DiffPoseConfig(Settings):
         if 2 * self.width % self.heads or self.width % 2:
             raise ValueError(f"width must be even, and twice it a multiple of heads ({self.heads})")
         self.check_positive("floor")
-        if self.context == "none" and (self.feature or self.depth == "context"):
-            raise ValueError('without a context encoder feature must be false and depth "histogram"')
+        if self.context == "none" and (self.feature or self.z_from == "context"):
+            raise ValueError('without a context encoder feature must be false and z_from "histogram"')
         self.context_config()
 
     def context_config(self) -> MixSTEConfig | GraFormerConfig | None:
@@ -204,11 +205,11 @@ class DiffPose(nn.Module):
     @torch.no_grad()
     def start(self, context: Context, quantiles: Quantiles) -> Tensor:
         """Poses drawn from H_K, as states (F, S, D)."""
-        return self._states(start_poses(context, self.depths, quantiles, self.skeleton, self.config.depth))
+        return self._states(start_poses(context, self.depths, quantiles, self.skeleton, self.config.z_from))
 
     def fit(self, samples: Tensor, generator: torch.Generator) -> Mixture:
         """The mixture of each frame's samples (F, S, D), by EM (equation 6)."""
-        with torch.autocast(samples.device.type, enabled=False):
+        with _full_precision(samples.device):
             return mixture.fit(
                 samples,
                 self.config.components,
@@ -381,3 +382,12 @@ class DiffPose(nn.Module):
         h = samples[:, torch.arange(hypotheses, device=samples.device) % samples.shape[1]]
         fitted = self.fit(samples, generator)
         return h, fitted.mean_of(fitted.components_of(h, quantiles.component.expand(frames, -1)))
+
+
+def _full_precision(device: torch.device) -> AbstractContextManager[Any]:
+    """No autocast: a mixture's small variances do not survive bfloat16. Devices without autocast need no leave."""
+    return (
+        torch.autocast(device.type, enabled=False)
+        if torch.amp.is_autocast_available(device.type)
+        else nullcontext()
+    )

@@ -180,9 +180,9 @@ class Quantiles:
 
 
 def start_poses(
-    context: Context, depths: Depths, quantiles: Quantiles, skeleton: Skeleton, depth: str
+    context: Context, depths: Depths, quantiles: Quantiles, skeleton: Skeleton, z_from: str
 ) -> Tensor:
-    """Poses drawn from H_K: (F, S, J, 3), metres, root at zero. depth: "context" or "histogram".
+    """Poses drawn from H_K: (F, S, J, 3), metres, root at zero. z_from: "context" or "histogram".
 
     Without clouds x and y are Gaussian about x2d, as wide as a detector's heatmaps are in a box of `half_box`.
     """
@@ -191,7 +191,7 @@ def start_poses(
         spread = [_SPREAD.get(name, _OTHER_SPREAD) for name in skeleton.joint_names]
         width = context.half_box * context.x2d.new_tensor(spread)  # (F, J)
         cloud = context.x2d[:, :, None] + width[..., None, None] * quantiles.plane
-    if context.pose is not None and depth == "context":
+    if context.pose is not None and z_from == "context":
         z = context.pose[..., 2:] + depths.around(quantiles.depth)
     else:
         z = depths.anywhere(quantiles.depth).expand(len(cloud), -1, -1)

@@ -17,12 +17,14 @@ from posecli.errors import UsageError
 from posecli.files import atomic_write
 from posecli.methods import METHODS
 from posecli.methods.diffpose import DiffPose
+from posecli.train.calibrate import calibrate
 from posecli.train.card import write_card
 from posecli.train.config import TrainConfig
 from posecli.train.curve import plot_curve
 from posecli.train.data import PairedSet
 from posecli.train.devices import main_process
 from posecli.train.loop import Progress, train
+from posecli.train.validation import validation_batches
 from posecli.weights import store
 from posecli.weights.format import load_weights, read_header, save_weights
 
@@ -42,9 +44,10 @@ def make_weights(
     """Train `method` on the corpus `data`; returns the weights file and its card, both in `folder`.
 
     pairs: the paired set, to be validated on and, as `config.pairs_share` says, trained on. device: "auto", "cpu" or
-    "cuda". Subjects are split as the corpus says; the test subjects are not even read. Under `torchrun` every process
-    calls this and the first one writes. Raises `PosecliError` for an unknown method, wrong settings, a missing extra,
-    an unreadable corpus or paired set.
+    "cuda". Subjects are split as the corpus says; the test subjects are only looked at when all is decided, to check
+    the uncertainty that the validation subjects gave. Under `torchrun` every process calls this and the first one
+    writes. Raises `PosecliError` for an unknown method, wrong settings, a missing extra, an unreadable corpus or
+    paired set.
     """
     model, start = _network(method, config)
     simulator = SimulatorConfig(**config.simulator)
@@ -75,6 +78,13 @@ def make_weights(
     card = weights.with_suffix(".md")
     if not main_process():
         return weights, card
+    model.cpu().eval()
+    seen = validation_batches(load_corpus(data, "val"), model.window, config)
+    if paired is not None:
+        seen += paired.val.batches()
+    others = load_corpus(data, "test")
+    test = validation_batches(others, model.window, config) if others else []
+    metadata["calibration"] = calibrate(model, seen, test=test, windows=config.calibration_windows)
     save_weights(weights, method, model.cpu(), metadata, half=True)
     write_card(card, weights, method, metadata)
     plot_curve(folder / "log.csv", folder / "curve.png")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from posecli.errors import InputError
-from posecli.methods.base import Lifter
+from posecli.methods.base import Lifter, usual_steps
 from posecli.train.validation import Windows
 from posecli.uncertainty import FEATURES, ErrorModel, Uncertainty, features
 
@@ -115,12 +115,12 @@ def lift_sample(
     if not total:
         return None
     share = min(1.0, windows / total)
-    generator = torch.Generator().manual_seed(seed)
+    generator, steps = torch.Generator().manual_seed(seed), usual_steps(model)
     x2d, truth, answers = [], [], []
     for inputs, poses in _pieces(drawn, share):
         with torch.inference_mode():
             answer = model.lift_windows(
-                inputs.to(device), hypotheses=hypotheses, steps=1, generator=generator
+                inputs.to(device), hypotheses=hypotheses, steps=steps, generator=generator
             )
         x2d.append(inputs.cpu())
         truth.append(poses.cpu())

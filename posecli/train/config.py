@@ -39,6 +39,7 @@ class TrainConfig:
     precision: str = "bf16-mixed"  # or "32-true"; three times as fast on CPUs with AVX512-BF16
     validate_every: int = 500
     validation_windows: int = 1024
+    calibration_windows: int = 512  # to fit the uncertainty on, and to check it on
     checkpoint_every_s: float = 120.0
     model: dict[str, Any] = field(default_factory=dict)
     simulator: dict[str, Any] = field(default_factory=dict)
@@ -48,8 +49,9 @@ class TrainConfig:
             value, wanted = getattr(self, item.name), _KINDS[str(item.type).partition("[")[0]]
             if not isinstance(value, wanted) or isinstance(value, bool):
                 raise UsageError(f"{item.name} must be {_KIND_WORDS[wanted[-1]]}, not {value!r}")
-        if min(self.steps, self.batch, self.validate_every, self.validation_windows) < 1:
-            raise UsageError("steps, batch, validate_every and validation_windows must be at least 1")
+        counts = ("steps", "batch", "validate_every", "validation_windows", "calibration_windows")
+        if min(getattr(self, name) for name in counts) < 1:
+            raise UsageError(f"{', '.join(counts[:-1])} and {counts[-1]} must be at least 1")
         if min(self.warmup, self.weight_decay, self.checkpoint_every_s) < 0:
             raise UsageError("warmup, weight_decay and checkpoint_every_s must not be negative")
         if not (0 < self.learning_rate < math.inf and self.clip_norm > 0):

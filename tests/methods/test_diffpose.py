@@ -316,8 +316,8 @@ ABLATIONS = {
     "one component, full": {"components": 1, "covariance": "full", "samples": 80, "em_iterations": 2},
     "frames": {"context": "graformer"},
     "no feature": {"feature": False},
-    "histogram": {"depth": "histogram"},
-    "no context": {"context": "none", "context_model": {}, "feature": False, "depth": "histogram"},
+    "histogram": {"z_from": "histogram"},
+    "no context": {"context": "none", "context_model": {}, "feature": False, "z_from": "histogram"},
     "printed": {"schedule": "diffpose-printed"},
 }
 

@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 import torch
 from tensorboardX.proto.event_pb2 import Event
+from torch import Tensor
 
 from posecli.corpus.store import load_corpus
 from posecli.errors import PosecliError, UsageError
 from posecli.methods import METHODS
+from posecli.methods.ddhpose import DDHPose, DDHPoseConfig
 from posecli.train import TrainConfig, make_weights
 from posecli.train.checkpoint import Run
 from posecli.train.data import PairedSet, WindowSet
@@ -61,6 +63,21 @@ def test_a_second_stage_begins_with_the_weights_of_the_first(corpus: Path, tmp_p
         make_weights("ddhpose", corpus, TrainConfig(**tiny), tmp_path / "third")
     with pytest.raises(UsageError, match=r"init: the network of .* has other sizes than \[model\] asks for"):
         make_weights("mixste", corpus, TrainConfig(**{**tiny, "model": {"width": 8}}), tmp_path / "third")
+
+
+def test_joints_reach_the_loss_unrounded(corpus: Path, tmp_path: Path) -> None:
+    """bfloat16 is for the network's products: a truth rounded to it is off by up to 2 mm."""
+    seen: list[torch.dtype] = []
+
+    class Watched(DDHPose):
+        def loss(self, x2d: Tensor, pose: Tensor, **other: Any) -> Any:
+            seen.extend([x2d.dtype, pose.dtype])
+            return super().loss(x2d, pose, **other)
+
+    model = Watched(DDHPoseConfig(**MODEL))
+    config = TrainConfig(**{**SETTINGS, "precision": "bf16-mixed"})
+    train(model, load_corpus(corpus, "train"), load_corpus(corpus, "val"), config, tmp_path)
+    assert seen == [torch.float32, torch.float32]
 
 
 def test_the_paired_set_is_validated_on_and_logged(corpus: Path, tmp_path: Path) -> None:
