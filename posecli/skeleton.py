@@ -137,7 +137,63 @@ HUMANEVA15 = Skeleton(
     right=(5, 6, 7, 11, 12, 13),
 )  # fmt: skip
 
-SKELETONS: dict[str, Skeleton] = {s.name: s for s in (H36M17, BLAZEPOSE33, MPI3DHP17, H36M16, HUMANEVA15)}
+COCO17 = Skeleton(
+    name="coco17",
+    joint_names=(
+        "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
+        "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee",
+        "right_knee", "left_ankle", "right_ankle",
+    ),
+    parents=(-1, 0, 0, 1, 2, 0, 0, 5, 6, 7, 8, 5, 6, 11, 12, 13, 14),
+    left=(1, 3, 5, 7, 9, 11, 13, 15),
+    right=(2, 4, 6, 8, 10, 12, 14, 16),
+)  # fmt: skip
+
+OPENPOSE18 = Skeleton(
+    name="openpose18",
+    joint_names=(
+        "nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow",
+        "left_wrist", "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle",
+        "right_eye", "left_eye", "right_ear", "left_ear",
+    ),
+    parents=(1, -1, 1, 2, 3, 1, 5, 6, 1, 8, 9, 1, 11, 12, 0, 0, 14, 15),
+    left=(5, 6, 7, 11, 12, 13, 15, 17),
+    right=(2, 3, 4, 8, 9, 10, 14, 16),
+)  # fmt: skip
+"""OpenPose's COCO model."""
+
+OPENPOSE25 = Skeleton(
+    name="openpose25",
+    joint_names=(
+        *OPENPOSE18.joint_names[:8], "mid_hip", *OPENPOSE18.joint_names[8:],
+        "left_big_toe", "left_small_toe", "left_heel", "right_big_toe", "right_small_toe", "right_heel",
+    ),
+    parents=(1, 8, 1, 2, 3, 1, 5, 6, -1, 8, 9, 10, 8, 12, 13, 0, 0, 15, 16, 14, 19, 14, 11, 22, 11),
+    left=(5, 6, 7, 12, 13, 14, 16, 18, 19, 20, 21),
+    right=(2, 3, 4, 9, 10, 11, 15, 17, 22, 23, 24),
+)  # fmt: skip
+"""OpenPose's BODY_25."""
+
+HALPE26 = Skeleton(
+    name="halpe26",
+    joint_names=(
+        *COCO17.joint_names, "head", "neck", "hip", "left_big_toe", "right_big_toe", "left_small_toe",
+        "right_small_toe", "left_heel", "right_heel",
+    ),
+    parents=(
+        18, 0, 0, 1, 2, 18, 18, 5, 6, 7, 8, 19, 19, 11, 12, 13, 14, 18, 19, -1, 15, 16, 20, 21, 15, 16,
+    ),
+    left=(*COCO17.left, 20, 22, 24),
+    right=(*COCO17.right, 21, 23, 25),
+)  # fmt: skip
+"""The body of Halpe: COCO's joints, the top of the head, neck, pelvis and feet."""
+
+SKELETONS: dict[str, Skeleton] = {
+    s.name: s
+    for s in (
+        H36M17, BLAZEPOSE33, MPI3DHP17, H36M16, HUMANEVA15, COCO17, OPENPOSE18, OPENPOSE25, HALPE26,
+    )
+}  # fmt: skip
 
 # Every Human3.6M joint as a weighted sum of a detector's joints; the weights of a row sum to one.
 # Limbs are the detector's own. What Human3.6M has and detectors lack is built by these rules:
@@ -172,8 +228,19 @@ _H36M_FROM_BLAZEPOSE: dict[str, dict[str, float]] = {
     "RWrist": {"right_wrist": 1.0},
 }  # fmt: skip
 
+# Detectors without a mouth: BlazePose's head, to the nearest that ears, nose and shoulders can tell (least squares
+# over upright and bent poses of the corpus, with 8 mm of noise on the face and 12 mm on the shoulders: 25 mm off).
+_H36M_FROM_COCO = {
+    **_H36M_FROM_BLAZEPOSE,
+    "Head": {
+        "left_ear": 0.875, "right_ear": 0.875, "nose": -0.15, "left_shoulder": -0.3, "right_shoulder": -0.3,
+    },
+}  # fmt: skip
+
 H36M_RULES: dict[str, Mapping[str, Mapping[str, float]]] = {
     BLAZEPOSE33.name: _H36M_FROM_BLAZEPOSE,
+    **dict.fromkeys((COCO17.name, OPENPOSE18.name, OPENPOSE25.name), _H36M_FROM_COCO),
+    HALPE26.name: {**_H36M_FROM_BLAZEPOSE, "Head": {"head": 1.0}},  # it marks the top of the head itself
     H36M17.name: {name: {name: 1.0} for name in H36M17.joint_names},
 }
 """Skeleton name → how its joints make Human3.6M-17."""
