@@ -26,7 +26,7 @@ def savitzky_golay(
     stretch. A clip too short for more than `degree` frames a stretch stays as it is.
     """
     values = np.asarray(points, dtype=np.float64)
-    window = min(2 * round(window_s * rate / 2) + 1, len(values) - (len(values) + 1) % 2)
+    window = min(2 * int(window_s * rate / 2) + 1, len(values) - (len(values) + 1) % 2)
     if window <= degree:
         return values
     return savgol_filter(values, window, degree, axis=0)

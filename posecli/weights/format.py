@@ -1,7 +1,8 @@
 """posecli's weights files: safetensors whose header says which method they are and how to build its network.
 
-One header entry, "posecli", holds JSON: `format` (version of this layout), `method` (a name in `METHODS`), `config`
-(the method's settings) and `metadata` (anything about origin and training). No pickle, nothing is run.
+One header entry, "posecli", holds JSON: `format` (version of this layout), `method` (a name in `METHODS` or
+`REFINERS`), `config` (the method's settings) and `metadata` (anything about origin and training). No pickle, nothing
+is run.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from torch import Tensor, nn
 
 from posecli.errors import InputError, OutputError
 from posecli.methods import METHODS
+from posecli.refine import REFINERS
 from posecli.weights.store import sha256
 
 FORMAT = 1
+_NETWORKS = {**METHODS, **REFINERS}
 _ENTRY = "posecli"
 
 
@@ -33,8 +36,8 @@ def save_weights(
     half: floating point numbers as float16; they are float32 again when read.
     Equal weights and metadata give equal files. Raises OutputError when the file cannot be written.
     """
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {sorted(METHODS)}, got {method!r}")
+    if method not in _NETWORKS:
+        raise ValueError(f"method must be one of {sorted(_NETWORKS)}, got {method!r}")
     config = model.config.to_dict()  # type: ignore[union-attr, operator]
     header = {"format": FORMAT, "method": method, "config": config, "metadata": metadata or {}}
     tensors: dict[str, Tensor] = {}
@@ -77,7 +80,7 @@ def read_header(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: its header is damaged; fetch the file again") from None
     if version != FORMAT:
         raise InputError(f"{path} has format {version}, this posecli reads {FORMAT}; update posecli")
-    if method not in METHODS:
+    if method not in _NETWORKS:
         raise InputError(f"{path} is for method {method!r}, which this posecli does not know; update posecli")
     return header
 
@@ -88,7 +91,7 @@ def load_weights(path: Path, device: torch.device | str = "cpu") -> tuple[str, A
     Raises InputError where `read_header` does and when the tensors are not exactly those of the network.
     """
     header = read_header(path)
-    build = METHODS[header["method"]].build
+    build = _NETWORKS[header["method"]].build
     try:
         with torch.device("meta"):  # names and shapes only: a false header must not cost memory
             expected = {
