@@ -45,7 +45,8 @@ class Inert:
     """A foreign object kept as data: where it came from, what it was made with, its state. It does nothing."""
 
     def __init__(self, origin: str, arguments: tuple[Any, ...]) -> None:
-        self.origin, self.arguments, self.state = origin, arguments, None
+        self.origin, self.arguments = origin, arguments
+        self.state: Any = None
 
     def __setstate__(self, state: Any) -> None:
         self.state = state
@@ -167,6 +168,41 @@ def read_checkpoint(path: Path) -> Any:
         # whatever a damaged or hostile pickle can make Python raise, it is the file that is at fault
         raise InputError(f"{path} is not a readable PyTorch checkpoint: {error}") from None
     raise InputError(f"{path} is not a PyTorch checkpoint (neither its zip nor its older format)")
+
+
+def read_inert(file: IO[bytes]) -> Any:
+    """A pickle of plain containers and of numpy's objects, these as `Inert`; runs nothing.
+
+    Raises pickle.UnpicklingError, or whatever a damaged pickle makes Python raise, where it is anything else.
+    """
+
+    def no_storage(key: str, dtype: torch.dtype, numel: int) -> _Storage:
+        raise pickle.UnpicklingError("a tensor where none can be")
+
+    try:
+        return _Unpickler(file, no_storage).load()
+    except _Refused as refused:
+        raise pickle.UnpicklingError(
+            f"it holds an object of {refused}, which posecli does not load"
+        ) from None
+
+
+def read_plain_pickle(file: IO[bytes]) -> Any:
+    """A pickle without tensors: plain containers, numbers, text, and `Inert` in place of what numpy wrote.
+
+    Raises ValueError where it is damaged or asks for anything else.
+    """
+
+    def none(key: str, dtype: torch.dtype, numel: int) -> _Storage:
+        raise pickle.UnpicklingError("a tensor where none can be")
+
+    try:
+        return _Unpickler(file, none).load()
+    except _Refused as refused:
+        raise ValueError(f"it holds an object of {refused}, which is not loaded") from None
+    except Exception as error:
+        # whatever a damaged or hostile pickle can make Python raise, it is the file that is at fault
+        raise ValueError(str(error) or type(error).__name__) from None
 
 
 def load_tensor(tensor: StoredTensor, path: Path) -> Tensor:
