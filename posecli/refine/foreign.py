@@ -1,0 +1,231 @@
+"""Other programs' predictions → Motion: VideoPose3D and its family, MotionBERT, MMPose.
+
+Arrays say nothing about themselves: neither joints nor axes, unit, times nor the picture's size. What is missing has
+to be given; what can be checked is checked against the 2D joints, onto which 3D joints must project.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posecli.detect.provenance import source_identity
+from posecli.errors import InputError, UsageError
+from posecli.export.npz import load_npz
+from posecli.lifting import standing_height
+from posecli.motion import Motion
+from posecli.refine.foreign_files import read_array, read_json
+from posecli.skeleton import COCO17, H36M17, to_h36m17
+
+Array = NDArray[np.float64]
+
+NAMES_3D = ("reconstruction", "X3D", "prediction", "keypoints_3d", "poses_3d")
+NAMES_2D = ("keypoints_2d", "keypoints", "reconstruction", "positions_2d")
+"""What the arrays are called inside an `.npz`, in this order. MHFormer's family calls 2D and 3D `reconstruction`."""
+
+_METRES = (0.5, 2.6)  # a person's standing height
+_WORST_FIT = 0.45  # part of the 2D joints' spread that a projection of the 3D joints may leave unexplained
+_MMPOSE = np.array([[-1.0, 0, 0], [0, 0, -1.0], [0, 1.0, 0]])
+"""(x, y, z) of MMPose's demo and Inferencer → camera: they write (-x, z, -y) of Human3.6M's camera frame. The
+determinant is -1: what they write is mirrored, and this mirrors it back."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What a foreign file leaves out.
+
+    keypoints: file of the 2D joints that were lifted, pixels. image_size: (width, height) of that picture. rate:
+    frames a second. height_m: the person's standing height. base: the lifter that made the file, where known.
+    """
+
+    keypoints: Path | None = None
+    image_size: tuple[int, int] | None = None
+    rate: float | None = None
+    height_m: float | None = None
+    base: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.image_size is not None and not all(1 <= side <= 100_000 for side in self.image_size):
+            raise UsageError(f"--image-size must be WIDTHxHEIGHT in pixels, not {self.image_size}")
+        if self.rate is not None and not 1 <= self.rate <= 1000:
+            raise UsageError(f"--fps must lie between 1 and 1000, not {self.rate:g}")
+        if self.height_m is not None and not 0.3 < self.height_m < 2.6:
+            raise UsageError(f"a height of {self.height_m:g} m is not a person's (give metres, e.g. 1.75)")
+
+
+def read_predictions(path: Path, beside: Beside | None = None) -> Motion:
+    """Predictions of any lifter as a Motion: our NPZ by itself; a `.npy` or `.npz` of one array (T, 17, 3), or MMPose's
+    JSON, with what `beside` adds.
+
+    3D joints are Human3.6M's 17, 2D joints those or COCO's: what fits is taken. Axes are the camera's (x right, y down,
+    z forward), of a JSON MMPose's own or the camera's. Frames of a JSON without anybody are missing frames. Raises
+    InputError or UsageError, one line, where something is wrong or missing: joints of another set or order or axes,
+    too, as far as the 2D joints tell.
+    """
+    beside = beside or Beside()
+    if _is_ours(path):
+        given = ("keypoints", "image_size", "rate", "height_m", "base")
+        if any(getattr(beside, name) is not None for name in given):
+            raise UsageError(
+                f"{path} is posecli's own and says it all; leave out --keypoints, --image-size, --fps, --height, --base"
+            )
+        return load_npz(path)
+    mmpose = path.suffix.lower() == ".json"
+    joints, valid = _mmpose(path, 3) if mmpose else _plain(path, NAMES_3D, 3)
+    if not valid.any():
+        raise InputError(f"{path}: nobody is in any of its {len(valid)} frames")
+    for name, option in (
+        ("keypoints", "--keypoints FILE"),
+        ("image_size", "--image-size WIDTHxHEIGHT"),
+        ("rate", "--fps"),
+    ):
+        if getattr(beside, name) is None:
+            raise UsageError(
+                f"{path} is not posecli's own: {option} is needed too (2D joints, picture, frame rate)"
+            )
+    assert beside.keypoints is not None and beside.image_size is not None and beside.rate is not None
+    if beside.keypoints.suffix.lower() == ".json":
+        pixels, seen = _mmpose(beside.keypoints, 2)
+    else:
+        pixels, seen = _plain(beside.keypoints, NAMES_2D, 2)
+    if len(pixels) != len(joints):
+        raise InputError(
+            f"{path} has {len(joints)} frames, but {beside.keypoints} {len(pixels)}; they must be of the same frames"
+        )
+    if (valid & ~seen).any():
+        frame = int(np.argmax(valid & ~seen))
+        raise InputError(f"{beside.keypoints}: frame {frame} has nobody, but {path} has a pose in it")
+    joints = joints - joints[:, H36M17.root, None]
+    axes = {"camera": np.eye(3), "mmpose": _MMPOSE} if mmpose else {"camera": np.eye(3)}
+    fits = {
+        (frame, skeleton.name): (joints @ turn.T, to_h36m17(pixels, skeleton).astype(np.float64))
+        for frame, turn in axes.items()
+        for skeleton in (H36M17, COCO17)
+    }
+    misfit = {key: _misfit(pose[valid], points[valid]) for key, (pose, points) in fits.items()}
+    best = min(misfit, key=lambda key: misfit[key])
+    if not misfit[best] <= _WORST_FIT:
+        raise InputError(
+            f"the 3D joints of {path} do not project onto the 2D joints of {beside.keypoints}: the 3D joints must be "
+            "Human3.6M's 17 in its order, in the camera's axes (x right, y down, z forward), the 2D joints "
+            "Human3.6M's or COCO's 17"
+        )
+    turned, pixels = fits[best]
+    metric, source = _in_metres(turned, valid, path, beside.height_m)
+    metric[~valid] = np.nan
+    count = len(metric)
+    return Motion(
+        timestamps_s=np.arange(count) / beside.rate,
+        joints_3d=metric.astype(np.float32),
+        joints_3d_std=np.where(valid[:, None, None], 0.0, np.nan)
+        .repeat(17, 1)
+        .repeat(3, 2)
+        .astype(np.float32),
+        valid=valid,
+        bridged=np.zeros(count, bool),
+        keypoints_2d=pixels.astype(np.float32),
+        scores_2d=np.repeat(seen[:, None], 17, axis=1).astype(np.float32),
+        image_size=beside.image_size,
+        scale_source=source,
+        settings={
+            "method": beside.base or "unknown",
+            "source": source_identity(path),
+            "keypoints": {**source_identity(beside.keypoints), "axes": best[0], "joints": best[1]},
+        },
+    )
+
+
+def _is_ours(path: Path) -> bool:
+    """An NPZ with a schema version; `load_npz` then says what is wrong with it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "schema_version.npy" in archive.namelist()
+    except (OSError, zipfile.BadZipFile, ValueError):
+        return False
+
+
+def _plain(path: Path, names: tuple[str, ...], channels: int) -> tuple[Array, NDArray[np.bool_]]:
+    """(T, 17, channels) of one person, and that everybody is there."""
+    array = read_array(path, names)
+    if array.ndim == 4 and array.shape[0] == 1:  # MHFormer's family has an axis of people
+        array = array[0]
+    _check(array, channels, path)
+    return array, np.ones(len(array), bool)
+
+
+def _check(array: Array, channels: int, path: Path) -> None:
+    if array.ndim == 4 and array.shape[0] > 1 and array.shape[2:] == (17, channels):
+        raise InputError(f"{path} holds {array.shape[0]} people; keep one of them, shape (T, 17, {channels})")
+    if array.ndim != 3 or array.shape[1:] != (17, channels) or not len(array):
+        raise InputError(
+            f"{path} must have shape (T, 17, {channels}), Human3.6M's 17 joints, not {array.shape}"
+        )
+    if not np.isfinite(array).all():
+        frame = int(np.argmin(np.isfinite(array).all(axis=(1, 2))))
+        raise InputError(f"{path}: frame {frame} holds numbers that are not finite (NaN or infinity)")
+
+
+def _mmpose(path: Path, channels: int) -> tuple[Array, NDArray[np.bool_]]:
+    """`instance_info` of MMPose's demos, or the bare list of its Inferencer: (T, 17, channels) and who is there."""
+
+    def wrong(what: str) -> NoReturn:
+        raise InputError(f"{path} is not a result of MMPose: {what}")
+
+    document: Any = read_json(path)
+    frames = document.get("instance_info") if isinstance(document, dict) else document
+    if not isinstance(frames, list) or not frames:
+        wrong("the list instance_info is missing or empty")
+    poses = np.zeros((len(frames), 17, channels))
+    valid = np.zeros(len(frames), bool)
+    for row, frame in enumerate(frames):
+        people = frame.get("instances") if isinstance(frame, dict) else None
+        if not isinstance(people, list):
+            wrong(f"frame {row} has no list of instances")
+        if len(people) > 1:
+            raise InputError(f"{path}: frame {row} holds {len(people)} people; keep one of them")
+        if people:
+            points = people[0].get("keypoints") if isinstance(people[0], dict) else None
+            try:
+                pose = np.asarray(points, dtype=np.float64)
+            except (TypeError, ValueError):
+                wrong(f"the keypoints of frame {row} are not numbers")
+            if pose.shape != (17, channels):
+                raise InputError(
+                    f"{path}: frame {row} has keypoints of shape {pose.shape}, not (17, {channels})"
+                )
+            if not np.isfinite(pose).all():
+                raise InputError(f"{path}: frame {row} holds numbers that are not finite (NaN or infinity)")
+            poses[row], valid[row] = pose, True
+    return poses, valid
+
+
+def _misfit(pose: Array, pixels: Array) -> float:
+    """What no scaled x and y of the 3D joints explain of the 2D joints, as a part of their spread: median of frames."""
+    flat = pose[..., :2] - pose[..., :2].mean(axis=1, keepdims=True)
+    seen = pixels - pixels.mean(axis=1, keepdims=True)
+    size = np.maximum((flat * seen).sum(axis=(1, 2)) / np.maximum((flat**2).sum(axis=(1, 2)), 1e-12), 0.0)
+    left = ((seen - size[:, None, None] * flat) ** 2).sum(axis=(1, 2)) / np.maximum(
+        (seen**2).sum(axis=(1, 2)), 1e-12
+    )
+    return float(np.median(np.sqrt(left)))
+
+
+def _in_metres(
+    pose: Array, valid: NDArray[np.bool_], path: Path, height_m: float | None
+) -> tuple[Array, str]:
+    """Poses in metres and what says so: as they are, from millimetres, or by the person's height."""
+    height = standing_height(pose[valid])
+    if height_m is not None and height > 0:
+        return pose * (height_m / height), "height"
+    for factor in (1.0, 1e-3):
+        if _METRES[0] <= height * factor <= _METRES[1]:
+            return pose * factor, "prior"
+    raise InputError(
+        f"{path}: the person in it stands {height:.3g} units tall, neither metres nor millimetres; "
+        "give the person's height in metres with --height"
+    )
