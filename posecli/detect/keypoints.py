@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from posecli.skeleton import H36M17, Skeleton, scores_to_h36m17, to_h36m17
+
+if TYPE_CHECKING:
+    from posecli.detect.foreign import Timing
 
 
 @dataclass(frozen=True)
@@ -61,3 +65,60 @@ class Keypoints2D:
             world=None if self.world is None else to_h36m17(self.world, self.skeleton).astype(np.float32),
             skeleton=H36M17,
         )
+
+    @classmethod
+    def from_file(cls, path: str | Path, format: str = "auto", timing: Timing | None = None) -> Keypoints2D:
+        """What another tool found, of the person who is largest over the clip; see `posecli.detect.foreign`.
+
+        format: a name in `posecli.detect.foreign.FORMATS`, or "auto" to go by the content.
+        timing: times or rate, and size, where the file does not tell them.
+        Raises InputError, UsageError or NobodyError.
+        """
+        from posecli.detect.foreign import load_foreign
+
+        return load_foreign(path, format, timing)
+
+    @classmethod
+    def from_openpose(cls, path: str | Path, timing: Timing | None = None) -> Keypoints2D:
+        """A folder of OpenPose's JSON files, one per frame."""
+        return cls.from_file(path, "openpose", timing)
+
+    @classmethod
+    def from_alphapose(cls, path: str | Path, timing: Timing | None = None) -> Keypoints2D:
+        """AlphaPose's `alphapose-results.json`."""
+        return cls.from_file(path, "alphapose", timing)
+
+    @classmethod
+    def from_coco(cls, path: str | Path, timing: Timing | None = None) -> Keypoints2D:
+        """Results or annotations in COCO's layout."""
+        return cls.from_file(path, "coco", timing)
+
+    @classmethod
+    def from_mmpose(cls, path: str | Path, timing: Timing | None = None) -> Keypoints2D:
+        """Predictions of MMPose's Inferencer or demo scripts."""
+        return cls.from_file(path, "mmpose", timing)
+
+    @classmethod
+    def from_vitpose(cls, path: str | Path, timing: Timing | None = None) -> Keypoints2D:
+        """easy_ViTPose's JSON, or that of Transformers' ViTPose."""
+        return cls.from_file(path, "vitpose", timing)
+
+    @classmethod
+    def from_vp3d(cls, path: str | Path, timing: Timing | None = None) -> Keypoints2D:
+        """VideoPose3D's `data_2d_….npz`, or what its Detectron script writes."""
+        return cls.from_file(path, "vp3d", timing)
+
+    @classmethod
+    def from_halpe(cls, path: str | Path, timing: Timing | None = None) -> Keypoints2D:
+        """Halpe's 26 or 136 joints, as AlphaPose's results or in COCO's layout."""
+        return cls.from_file(path, "halpe", timing)
+
+    @classmethod
+    def from_csv(cls, path: str | Path, timing: Timing | None = None) -> Keypoints2D:
+        """A table with columns nose_x, nose_y, nose_score …; or DeepLabCut's."""
+        return cls.from_file(path, "csv", timing)
+
+    @classmethod
+    def from_trc(cls, path: str | Path, timing: Timing | None = None) -> Keypoints2D:
+        """A TRC file with pixels, as Sports2D writes."""
+        return cls.from_file(path, "trc", timing)
