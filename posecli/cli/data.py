@@ -1,4 +1,4 @@
-"""`posecli data build`: corpora for training."""
+"""`posecli data`: corpora for training, and whether a data set of others is complete."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ import typer
 
 from posecli.cli.console import Output
 from posecli.cli.summary import written
-from posecli.errors import UsageError
+from posecli.errors import InputError, UsageError
 
-app = typer.Typer(help="Motion capture corpora for training.", no_args_is_help=True)
+app = typer.Typer(
+    help="Motion capture corpora for training, and checks of other data sets.", no_args_is_help=True
+)
 
 
 @app.callback()
 def _group() -> None:
-    """Motion capture corpora for training."""
+    """Motion capture corpora for training, and checks of other data sets."""
 
 
 @app.command(epilog="[bold]Example[/bold]\n\n  posecli data build cmu cmu_raw.tar.xz --out corpus.h5")
@@ -96,3 +98,26 @@ def fit(
         temporary.write_text(json.dumps(model.to_dict(), indent=0) + "\n", encoding="utf-8")
     say.say(model.source)
     written(say, [out])
+
+
+@app.command(epilog="[bold]Example[/bold]\n\n  posecli data check h36m FOLDER")
+def check(
+    context: typer.Context,
+    dataset: Annotated[str, typer.Argument(help="Which data set: h36m.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where its files lie.")],
+) -> None:
+    """Say which files of a licensed data set are there, which are missing and who gives them; exits non-zero where
+    posecli bench could not use it or its totals are not those of the papers."""
+    from posecli.datasets.check import check as look
+    from posecli.datasets.check import complete
+
+    say: Output = context.obj
+    findings = look(dataset, folder)
+    for finding in findings:
+        if finding.ok is None:
+            say.fact("--", f"{finding.subject}: {finding.text}")
+        else:
+            say.check(finding.ok, finding.subject, finding.text)
+    if not complete(findings):
+        bad = [f.subject for f in findings if f.ok is False]
+        raise InputError(f"{folder} is not {dataset} as the papers used it: {', '.join(bad)}")

@@ -1,13 +1,15 @@
-"""`posecli weights list|pull|verify`."""
+"""`posecli weights list|pull|verify|convert`."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from posecli.cli.console import Output
-from posecli.errors import InputError, UsageError
+from posecli.cli.summary import written
+from posecli.errors import InputError, OutputError, UsageError
 
 app = typer.Typer(help="Weights: what ships, what is fetched, whether it is intact.", no_args_is_help=True)
 
@@ -55,3 +57,71 @@ def verify(context: typer.Context) -> None:
         raise InputError(
             f"not as recorded in {store.shipped_folder() / 'SHA256SUMS'}: {', '.join(bad)}; reinstall posecli"
         )
+
+
+CONVERT_EPILOG = """[bold]Examples[/bold]
+
+  posecli weights convert best_epoch.bin --method ddhpose --dataset h36m --out ddhpose-h36m.safetensors
+
+  posecli weights convert model.pth --method stcformer --dataset h36m --frames 81
+
+  posecli weights convert diffpose_uvxyz_cpn.pth --method diffpose-official --first gcn_xyz_cpn.pth
+
+Then: posecli bench h36m --data DIR --weights FILE.
+
+Nothing in the checkpoint is run: what is not a tensor or plain data is refused by name."""
+
+
+@app.command(epilog=CONVERT_EPILOG)
+def convert(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Checkpoint that the authors released.")],
+    method: Annotated[
+        str,
+        typer.Option(
+            "--method",
+            "-m",
+            metavar="NAME",
+            help="ddhpose, d3dp, mixste, stcformer, graformer, mgcn, diffpose-official or diffupose.",
+        ),
+    ],
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            "--dataset", metavar="NAME", help="What it was trained on, h36m or 3dhp; no file says it."
+        ),
+    ] = None,
+    frames: Annotated[
+        int | None, typer.Option("--frames", metavar="N", help="STCFormer's window, which no file says.")
+    ] = None,
+    first: Annotated[
+        Path | None, typer.Option("--first", metavar="FILE", help="DiffPose's first network.")
+    ] = None,
+    no_flip: Annotated[
+        bool, typer.Option("--no-flip", help="Modulated GCN for true 2D, released without the mirrored pass.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="The .safetensors file to write.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+) -> None:
+    """Turn a released checkpoint into a weights file of posecli, for posecli bench h36m."""
+    from posecli.weights.official import Request, convert_official, write_converted
+
+    say: Output = context.obj
+    request = Request(method, dataset, frames, first, no_flip)
+    out = out or Path(f"{method}-{file.stem}.safetensors")
+    if out.suffix != ".safetensors":
+        raise UsageError(f"weights are .safetensors files, not {out.name!r}")
+    if out.exists() and not overwrite:
+        raise OutputError(f"{out} exists; use --overwrite, or another name with --out")
+    made = convert_official(file, request)
+    write_converted(made, out)
+    say.fact("method", f"{made.method}, trained on {made.metadata['dataset']}")
+    for source in made.metadata["sources"]:
+        say.fact("source", f"{source['file']}, SHA-256 {source['sha256']}")
+    say.fact("dropped", ", ".join(made.dropped) or "nothing")
+    say.fact(
+        "check", f"written, read again, same answer; SHA-256 of it {made.metadata['self_check']['sha256']}"
+    )
+    written(say, [out])
