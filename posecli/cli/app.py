@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from posecli import __version__
-from posecli.cli import bench, data, detect, info, lift, weights
+from posecli.cli import bench, data, detect, export, info, lift, refine, weights
 from posecli.cli import demo as demo_command
 from posecli.cli import train as train_command
 from posecli.cli.console import ANYWHERE, Output
@@ -25,6 +25,8 @@ app = typer.Typer(
 )
 app.command(name="lift", epilog=lift.EPILOG)(lift.lift)
 app.command(name="detect", epilog=detect.EPILOG)(detect.detect)
+app.command(name="refine", epilog=refine.EPILOG)(refine.refine)
+app.command(name="export", epilog=export.EPILOG)(export.export)
 app.command(name="demo", epilog=demo_command.EPILOG)(demo_command.demo)
 app.command(name="train", epilog=train_command.EPILOG)(train_command.train)
 app.command(name="methods")(info.methods)

@@ -36,14 +36,15 @@ def one_euro(
     points: NDArray[np.floating],
     rate: float,
     *,
-    min_cutoff: float = 1.0,
-    beta: float = 2.0,
+    min_cutoff: float = 1.7,
+    beta: float = 10.0,
     derivative_cutoff: float = 1.0,
 ) -> Array:
     """The 1€ filter (Casiez et al., CHI 2012): exponential smoothing that gives way to speed. Causal, so it lags.
 
     min_cutoff: Hz, at rest. beta: how many Hz a speed of one metre a second adds. derivative_cutoff: Hz, of the
-    speed's own smoothing. Every coordinate by itself, as published.
+    speed's own smoothing. Every coordinate by itself, as published. With the defaults, chosen for a lag and not fitted,
+    what moves at 1 m/s is about 14 mm late.
     """
     values = np.asarray(points, dtype=np.float64)
     out = values.copy()

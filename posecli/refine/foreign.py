@@ -79,15 +79,15 @@ def read_predictions(path: Path, beside: Beside | None = None) -> Motion:
     joints, valid = _mmpose(path, 3) if mmpose else _plain(path, NAMES_3D, 3)
     if not valid.any():
         raise InputError(f"{path}: nobody is in any of its {len(valid)} frames")
-    for name, option in (
-        ("keypoints", "--keypoints FILE"),
-        ("image_size", "--image-size WIDTHxHEIGHT"),
-        ("rate", "--fps"),
-    ):
-        if getattr(beside, name) is None:
-            raise UsageError(
-                f"{path} is not posecli's own: {option} is needed too (2D joints, picture, frame rate)"
-            )
+    wanted = {
+        "--keypoints FILE": beside.keypoints,
+        "--image-size WIDTHxHEIGHT": beside.image_size,
+        "--fps RATE": beside.rate,
+    }
+    if missing := [option for option, given in wanted.items() if given is None]:
+        raise UsageError(
+            f"{path} is not posecli's own and does not say it all: give {', '.join(missing)} too"
+        )
     assert beside.keypoints is not None and beside.image_size is not None and beside.rate is not None
     if beside.keypoints.suffix.lower() == ".json":
         pixels, seen = _mmpose(beside.keypoints, 2)

@@ -212,9 +212,9 @@ def test_bad_json_is_refused(document: Any, says: str, beside: Beside, tmp_path:
 def test_what_is_missing_is_named(body: np.ndarray, beside: Beside, tmp_path: Path) -> None:
     np.save(tmp_path / "X3D.npy", body)
     for given, says in (
-        (Beside(), "--keypoints FILE is needed too"),
-        (Beside(beside.keypoints), "--image-size WIDTHxHEIGHT is needed too"),
-        (Beside(beside.keypoints, (10, 10)), "--fps is needed too"),
+        (Beside(), "give --keypoints FILE, --image-size WIDTHxHEIGHT, --fps RATE too"),
+        (Beside(beside.keypoints), "give --image-size WIDTHxHEIGHT, --fps RATE too"),
+        (Beside(beside.keypoints, (10, 10)), "give --fps RATE too"),
     ):
         with pytest.raises(PosecliError, match=says):
             read_predictions(tmp_path / "X3D.npy", given)

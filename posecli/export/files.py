@@ -1,0 +1,102 @@
+"""A motion file → the other formats, at any time after it was made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from posecli.detect.provenance import source_identity
+from posecli.errors import InputError, OutputError, UsageError
+from posecli.export import EXPORTERS
+from posecli.export.npz import load_npz
+from posecli.export.video import save_video
+from posecli.media import open_media
+from posecli.media.frames import Frames
+from posecli.motion import Motion
+from posecli.reporting import Reporter, Silent
+
+
+@dataclass(frozen=True)
+class Exported:
+    """files: what was written. notes: exporter → what it has to say."""
+
+    motion: Motion
+    files: list[Path] = field(default_factory=list)
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+def export_file(
+    path: Path,
+    kinds: Sequence[str],
+    *,
+    out: Path | None = None,
+    video: Path | None = None,
+    overwrite: bool = False,
+    reporter: Reporter | None = None,
+) -> Exported:
+    """Write the motion in `path` (our NPZ) as `<stem>.<kind>` for each of `kinds`, names in `EXPORTERS`.
+
+    out: folder, that of `path` if not given. video: what to draw on for "mp4"; without it the one that the file names,
+    where it lies beside it, one folder up or in the current folder. Everything that can be wrong is looked at before
+    anything is written; every file appears whole or not at all. Raises PosecliError.
+    """
+    say, folder = reporter or Silent(), path.parent if out is None else out
+    if not kinds:
+        raise UsageError(f"nothing to export; one or more of: {', '.join(EXPORTERS)}")
+    if unknown := [kind for kind in kinds if kind not in EXPORTERS]:
+        raise UsageError(f"unknown export {unknown[0]!r}; one or more of: {', '.join(EXPORTERS)}")
+    motion = load_npz(path)
+    targets = {kind: folder / f"{path.stem}.{kind}" for kind in kinds}
+    for target in targets.values():
+        if target.exists() and target.samefile(path):
+            raise OutputError(f"{target} is the input itself; choose another folder with --out")
+        if target.exists() and not overwrite:
+            raise OutputError(f"{target} exists; use --overwrite, or another folder with --out")
+    frames = _source(motion, path, video) if "mp4" in kinds else None
+    made = Exported(motion)
+    for kind, target in targets.items():
+        with say.stage(kind, len(motion), "frames") as advance:
+            if kind == "mp4" and frames is not None:
+                save_video(motion, frames, target, progress=advance)
+            else:
+                said = EXPORTERS[kind](motion, target)
+                if kind == "bvh":
+                    made.notes[kind] = str(said)
+        made.files.append(target)
+    return made
+
+
+def _source(motion: Motion, path: Path, video: Path | None) -> Frames:
+    """The pictures of the motion, opened at the stretch that it was made from."""
+    detection = motion.settings.get("detection")
+    made: dict[str, Any] = detection if isinstance(detection, dict) else {}
+    source = made["source"] if isinstance(made.get("source"), dict) else {}
+    start, end, fps = (
+        _number(value) for value in (made.get("start_s"), made.get("end_s"), source.get("fps"))
+    )
+    opening = {"start": start, "end": end, **({} if fps is None else {"fps": fps})}
+    if video is not None:
+        return open_media(video, **opening)
+    name = Path(str(source.get("name", ""))).name
+    for folder in (path.parent, path.parent.parent, Path()):
+        place = folder / name
+        if (
+            name
+            and place.exists()
+            and all(
+                source.get(key) == value for key, value in source_identity(place).items() if key != "name"
+            )
+        ):
+            return open_media(place, **opening)
+    where = f"{name} is not beside {path.name} nor in this folder" if name else f"{path.name} names no video"
+    raise InputError(f"no mp4 can be made: {where}; name the video with --video")
+
+
+def _number(value: object) -> float | None:
+    """A setting of a file from outside."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    return None

@@ -1,0 +1,109 @@
+"""`posecli refine` and `posecli export` as a user starts them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from posecli.cli.main import main
+from posecli.errors import ExitCode
+from posecli.export.npz import load_npz, save_npz
+from posecli.media.write import VideoWriter
+from posecli.motion import Motion
+
+
+@pytest.fixture
+def preds(seen: Callable[..., Motion], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return save_npz(seen(), Path("preds.npz"))
+
+
+def test_our_own_file(preds: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["refine", "preds.npz", "--weights", str(weights)]) == ExitCode.OK
+    said = capsys.readouterr()
+    # 100 mm, but for the last state of the paper's schedule being 1.001 times a pose.
+    assert "joints by 99.8 mm (median)" in said.out and "warning" not in said.err
+    refined = load_npz("preds.refined.npz")
+    done = refined.settings["refinements"][0]
+    assert (done["method"], done["base"], done["warnings"]) == ("d3prefiner", "ddhpose", [])
+    assert done["input"]["name"] == "preds.npz" and len(done["weights_hash"]) == 64
+    assert main(["export", "preds.refined.npz", "--to", "bvh,npz", "--out", "results"]) == ExitCode.OK
+    assert Path("results/preds.refined.bvh").read_text().startswith("HIERARCHY")
+    assert np.array_equal(load_npz("results/preds.refined.npz").joints_3d, refined.joints_3d)
+
+
+def test_another_lifter_is_warned_of(
+    seen: Callable[..., Motion], preds: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_npz(seen(settings={"method": "mixste"}), "other.npz")
+    assert main(["refine", "other.npz", "--weights", str(weights), "--out", "x.npz"]) == ExitCode.OK
+    assert "fitted to the errors of ddhpose, but mixste made this file" in capsys.readouterr().err
+    assert load_npz("x.npz").settings["refinements"][0]["warnings"]
+
+
+def test_a_foreign_file(seen: Callable[..., Motion], preds: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save("X3D.npy", seen().joints_3d)
+    np.save("2d.npy", seen().keypoints_2d)
+    line = ["refine", "X3D.npy", "--method", "savgol", "--keypoints", "2d.npy", "--image-size", "1280x720"]
+    assert main(line) == ExitCode.USAGE
+    assert "give --fps RATE too" in capsys.readouterr().err
+    assert main([*line, "--fps", "30"]) == ExitCode.OK
+    assert load_npz("X3D.refined.npz").settings["source"]["name"] == "X3D.npy"
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "says"),
+    [
+        ("refine preds.npz", ExitCode.INPUT, "no weights for d3prefiner ship with posecli yet"),
+        ("refine nope.npz --method savgol", ExitCode.INPUT, "nope.npz does not exist"),
+        ("refine preds.npz --method median", ExitCode.USAGE, "one of: d3prefiner, savgol, one-euro, lowpass"),
+        ("refine preds.npz --method savgol --weights x", ExitCode.USAGE, "has no weights"),
+        ("refine preds.npz --method savgol --out x.npy", ExitCode.USAGE, "ending in .npz"),
+        ("refine preds.npz --method savgol --out preds.npz", ExitCode.OUTPUT, "is the input itself"),
+        (
+            "refine preds.npz --method savgol --out there.npz",
+            ExitCode.OUTPUT,
+            "there.npz exists; use --overwrite",
+        ),
+        ("refine preds.npz --method savgol --image-size 5", ExitCode.USAGE, "takes WIDTHxHEIGHT"),
+        ("refine preds.npz --method savgol --fps 30", ExitCode.USAGE, "posecli's own and says it all"),
+        ("refine there.npz --method savgol", ExitCode.INPUT, "not"),
+        ("refine preds.npz --weights there.npz", ExitCode.INPUT, "no readable weights file"),
+        ("export preds.npz --to fbx", ExitCode.USAGE, "unknown export 'fbx'; one or more of: npz, bvh, mp4"),
+        ("export preds.npz --to ,", ExitCode.USAGE, "nothing to export"),
+        ("export preds.npz --to npz", ExitCode.OUTPUT, "is the input itself"),
+        (
+            "export preds.npz --to bvh,mp4",
+            ExitCode.INPUT,
+            "preds.npz names no video; name the video with --video",
+        ),
+        ("export there.npz", ExitCode.INPUT, "there.npz is not a readable .npz file"),
+    ],
+)
+def test_what_goes_wrong_is_one_line_and_leaves_nothing(
+    line: str, code: ExitCode, says: str, preds: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("there.npz").write_text("something else")
+    assert main(line.split()) == code
+    error = capsys.readouterr().err
+    assert says in error and error.count("\n") == 1
+    assert sorted(p.name for p in Path().iterdir()) == ["preds.npz", "there.npz"]
+
+
+def test_a_video_is_found_again_by_its_bytes(seen: Callable[..., Motion], preds: Path) -> None:
+    from posecli.detect.provenance import source_identity
+
+    with VideoWriter("v.mp4", (64, 48)) as video:
+        for k in range(10):
+            video.write(np.full((48, 64, 3), 20 * k, np.uint8), k / 30)
+    made = {"source": source_identity(Path("v.mp4")), "start_s": None, "end_s": None}
+    motion = seen(settings={"method": "test", "detection": made}, image_size=(64, 48))
+    save_npz(motion, "m.npz")
+    assert main(["export", "m.npz", "--to", "mp4"]) == ExitCode.OK
+    assert Path("m.mp4").stat().st_size > 1000
+    Path("v.mp4").write_bytes(Path("v.mp4").read_bytes() + b"\0")  # not those bytes any more
+    assert main(["export", "m.npz", "--to", "mp4", "--overwrite"]) == ExitCode.INPUT
+    assert main(["export", "m.npz", "--to", "mp4", "--video", "v.mp4", "--overwrite"]) == ExitCode.OK
