@@ -63,7 +63,6 @@ def make_weights(
         "error_std_m": [[round(float(v), 5) for v in row] for row in validation.error_std],
         "validation": validation.as_dict(),
         "training": asdict(replace(config, model=model.config.to_dict() if start else config.model)),
-        "waiting": round(outcome.waiting, 4),
         "device": outcome.device,
         "processes": outcome.processes,
         "corpus_sha256": store.sha256(data),
@@ -86,7 +85,9 @@ def make_weights(
     test = validation_batches(others, model.window, config) if others else []
     metadata["calibration"] = calibrate(model, seen, test=test, windows=config.calibration_windows)
     save_weights(weights, method, model.cpu(), metadata, half=True)
-    write_card(card, weights, method, metadata)
+    write_card(
+        card, weights, method, {**metadata, "waiting": outcome.waiting}
+    )  # a time: not in the weights' bytes
     plot_curve(folder / "log.csv", folder / "curve.png")
     with atomic_write(folder / "config.json") as temporary:
         temporary.write_text(json.dumps(asdict(config), indent=1), encoding="utf-8")

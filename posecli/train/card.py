@@ -24,14 +24,16 @@ def write_card(path: Path, weights: Path, method: str, metadata: dict[str, Any])
     text = f"""# {weights.name}
 
 {METHODS[method].title} ({METHODS[method].paper}), trained by posecli {metadata["posecli"]} on CMU motion capture
-seen through random virtual cameras, with errors like a detector's added to the projected joints. No video, no
-third-party weights and no licensed data set was used.
+seen through random virtual cameras, with errors like BlazePose's added to the projected joints{_rendered(training)}.
+No video of people and no licensed data set was used.
 
 - SHA-256 `{store.sha256(weights)}`
 - Size {weights.stat().st_size / 2**20:.1f} MiB (float16)
 - Made by `posecli train {method} --data corpus.h5 --config CONFIG`; corpus SHA-256 `{metadata["corpus_sha256"]}`
-  (`posecli data build cmu cmu_raw.tar.xz --out corpus.h5`)
-- Windows at {metadata["rate_hz"]:g} frames/s, 17 joints normalised to the person's box
+  (`posecli data build cmu cmu_raw.tar.xz --out corpus.h5`){_origin(metadata)}
+- On {metadata["processes"]} x {metadata["device"]}; {100 * metadata["waiting"]:.1f} % of the time spent making data
+- Windows at {metadata["rate_hz"]:g} frames/s, 17 joints normalised to the person's box, whose size shows with the
+  power {metadata["size_exponent"]:g}
 - Licence Apache-2.0. {metadata["acknowledgement"]}
 
 ## Measured
@@ -57,6 +59,21 @@ Changed from the simulator's defaults: {training["simulator"] or "nothing"}.
 """
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def _rendered(training: dict[str, Any]) -> str:
+    """What the paired set had to do with it."""
+    share = training.get("pairs_share", 0.0)
+    if not share:
+        return ""
+    return f""";
+in {100 * share:g} % of the windows, what BlazePose (Google, Apache-2.0) itself said of rendered pictures of motion"""
+
+
+def _origin(metadata: dict[str, Any]) -> str:
+    """Hashes of the other things that it was made from."""
+    lines = (("init_sha256", "Began with the weights"), ("pairs_sha256", "Paired set"))
+    return "".join(f"\n- {words}, SHA-256 `{metadata[key]}`" for key, words in lines if key in metadata)
 
 
 def _paired(validation: dict[str, float]) -> str:
