@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
@@ -18,6 +19,7 @@ import torch
 from posecli import __version__, defaults
 from posecli.detect import DETECTORS
 from posecli.detect.clouds import JointClouds
+from posecli.detect.foreign import Timing, load_foreign
 from posecli.detect.heatmaps import Heatmaps
 from posecli.detect.keypoints import Keypoints2D
 from posecli.detect.provenance import difference, provenance, source_identity
@@ -32,6 +34,7 @@ from posecli.methods import METHODS
 from posecli.methods.base import HeatmapLifter, usual_steps
 from posecli.motion import Motion
 from posecli.reporting import Advance, Reporter, Silent
+from posecli.resume import changed_setting, earlier_motion
 from posecli.uncertainty import Uncertainty
 from posecli.weights import store
 from posecli.weights.format import load_weights
@@ -42,14 +45,44 @@ _MOST_THREADS = 4  # the detector's networks are small: more threads would only 
 
 @dataclass(frozen=True)
 class Clip:
-    """What to read: a video, picture or folder of pictures, or a detections file; `start` and `end` in seconds."""
+    """What to read: a video, picture or folder of pictures, or a detections file; `start` and `end` in seconds.
+
+    keypoints: 2D joints that another tool found, a file of format `keypoints_format`; then `path` may be None and
+    `size` (width, height) and `fps` tell what the video would.
+    """
 
     path: Path
     start: float | None = None
     end: float | None = None
-    fps: float | None = None  # of a folder of pictures
+    fps: float | None = None  # of a folder of pictures, or of keypoints without a video
+    keypoints: Path | None = None
+    keypoints_format: str = "auto"
+    size: tuple[int, int] | None = None
+
+    @classmethod
+    def of(
+        cls, path: str | Path | None, start: float | None, end: float | None, fps: float | None,
+        keypoints: str | Path | None, keypoints_format: str, size: tuple[int, int] | None,
+    ) -> Clip:  # fmt: skip
+        """From what a user says; raises UsageError where that does not go together."""
+        if path is None and keypoints is None:
+            raise UsageError("nothing to lift; give a video, or keypoints")
+        if size is not None and (keypoints is None or path is not None):
+            raise UsageError("--size is for --keypoints without a video; a video tells its own")
+        if size is not None and not all(0 < side < 1 << 16 for side in size):
+            raise UsageError(f"--size must be a width and a height in pixels, not {size[0]}x{size[1]}")
+        given = None if keypoints is None else Path(keypoints)
+        place = given if path is None else Path(path)
+        assert place is not None
+        return cls(place, start, end, fps, given, keypoints_format, size)
 
     def __post_init__(self) -> None:
+        stream = re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(self.path))
+        if (stream or re.fullmatch(r"\d{1,2}", str(self.path))) and not self.path.exists():
+            raise UsageError(
+                f"{self.path}: webcams and streams cannot be lifted, which takes whole stretches of motion at once; "
+                "record or download it, then lift the file"
+            )
         for name in ("start", "end", "fps"):
             value = getattr(self, name)
             if value is not None and not math.isfinite(value):
@@ -59,8 +92,12 @@ class Clip:
         return open_media(self.path, start=self.start, end=self.end, fps=self.fps)
 
     @property
+    def has_video(self) -> bool:
+        return not self.is_detections and self.path != self.keypoints
+
+    @property
     def is_detections(self) -> bool:
-        return self.path.suffix == ".h5" and self.path.is_file()
+        return self.keypoints is None and self.path.suffix == ".h5" and self.path.is_file()
 
     @property
     def stem(self) -> str:
@@ -85,6 +122,7 @@ class Outcome:
     warnings: list[str] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)  # exporter → what it has to say
     reused: Path | None = None
+    skipped: bool = False  # all of it lay there from an earlier run
 
 
 @dataclass
@@ -99,8 +137,11 @@ class Detected:
 
 
 def lift(
-    path: str | Path,
+    path: str | Path | None = None,
     *,
+    keypoints: str | Path | None = None,
+    keypoints_format: str = "auto",
+    size: tuple[int, int] | None = None,
     method: str = defaults.METHOD,
     weights: str | Path | None = None,
     detector: str = defaults.DETECTOR,
@@ -120,6 +161,9 @@ def lift(
     beside everything needed to make the same motion again. One seed, one result.
 
     path: whatever FFmpeg decodes, a folder or pattern of pictures, or a `.detections.h5` that posecli wrote.
+    keypoints: 2D joints that another tool found, in place of detecting; `path` may then be left out where `fps` and
+        `size` (width, height) are given or the file tells. keypoints_format: "auto", or a name in
+        `posecli.detect.foreign.FORMATS`.
     method: a name in `posecli.methods.METHODS`.
     weights: a weights file, or the name of shipped ones; None: those that ship for the method.
     detector: a name in `posecli.detect.DETECTORS`; its networks are fetched on first use unless `offline`.
@@ -131,14 +175,18 @@ def lift(
     Raises a `PosecliError` for whatever a user can mend: InputError (missing, damaged, not a video),
     UsageError (a value that cannot work), NobodyError (no person in any frame), NetworkError.
     """
-    walk = _Walk(Clip(Path(path), start, end, fps), detector, reporter or Silent(), offline=offline)
+    clip = Clip.of(path, start, end, fps, keypoints, keypoints_format, size)
+    walk = _Walk(clip, detector, reporter or Silent(), offline=offline)
     lifting = Lifting(method, weights, device, config or LiftConfig())
     return walk.lift(walk.keypoints(None), lifting)
 
 
 def lift_to_files(
-    path: str | Path,
+    path: str | Path | None = None,
     *,
+    keypoints: str | Path | None = None,
+    keypoints_format: str = "auto",
+    size: tuple[int, int] | None = None,
     out: str | Path = defaults.OUT,
     exports: Sequence[str] = tuple(EXPORTERS),
     overwrite: bool = False,
@@ -158,22 +206,48 @@ def lift_to_files(
     Detections lying in `out` already are used again when detector, version, weights, settings and source agree.
     Results lying there raise an OutputError unless `overwrite`. Every file appears whole or not at all.
     """
-    clip, folder = Clip(Path(path), start, end, fps), Path(out)
+    check_exports(exports)
+    clip = Clip.of(path, start, end, fps, keypoints, keypoints_format, size)
+    targets = {kind: Path(out) / f"{clip.stem}.{kind}" for kind in exports}
+    _refuse_to_overwrite(clip, list(targets.values()), overwrite)
+    walk = _Walk(clip, detector, reporter or Silent(), offline=offline)
+    # A wrong name or value should fail before minutes of detection.
+    lifting = Lifting(method, weights, device, config or LiftConfig())
+    return walk.write(lifting, targets)
+
+
+def lift_or_skip(
+    clip: Clip,
+    lifting: Lifting,
+    *,
+    out: Path,
+    exports: Sequence[str],
+    overwrite: bool,
+    detector: str,
+    offline: bool,
+    reporter: Reporter,
+) -> Outcome:
+    """`lift_to_files` for one of many: what an earlier run made of the same source is taken as it is if all files
+    are there and no setting changed, and is replaced if not. Results of another source are not overwritten."""
+    targets = {kind: out / f"{clip.stem}.{kind}" for kind in exports}
+    walk = _Walk(clip, detector, reporter, offline=offline)
+    earlier = None if overwrite else earlier_motion(out / f"{clip.stem}.npz", clip.path)
+    if earlier is not None:
+        change = "files are missing" if not all(t.exists() for t in targets.values()) else None
+        change = change or changed_setting(earlier, lifting.record, walk.wanted())
+        if change is None:
+            return Outcome(earlier, skipped=True)
+        reporter.note(f"{clip.path}: lifting again, {change}")
+    _refuse_to_overwrite(clip, list(targets.values()), overwrite or earlier is not None)
+    return walk.write(lifting, targets)
+
+
+def check_exports(exports: Sequence[str]) -> None:
+    """Raises UsageError where there are none, or unknown ones."""
     if not exports:
         raise UsageError(f"nothing to export; one or more of: {', '.join(EXPORTERS)}")
     if unknown := [e for e in exports if e not in EXPORTERS]:
         raise UsageError(f"unknown export {unknown[0]!r}; one or more of: {', '.join(EXPORTERS)}")
-    targets = {kind: folder / f"{clip.stem}.{kind}" for kind in exports}
-    _refuse_to_overwrite(clip.path, list(targets.values()), overwrite)
-    walk = _Walk(clip, detector, reporter or Silent(), offline=offline)
-    # A wrong name or value should fail before minutes of detection.
-    lifting = Lifting(method, weights, device, config or LiftConfig())
-    with _folder_for_results(folder):
-        keypoints = walk.keypoints(folder / f"{clip.stem}{DETECTIONS_SUFFIX}")
-        motion = walk.lift(keypoints, lifting)
-        for kind, target in targets.items():
-            walk.export(motion, kind, target)
-    return Outcome(motion, walk.files, walk.seconds, walk.warnings, walk.notes, walk.reused)
 
 
 def detect_to_file(
@@ -191,7 +265,7 @@ def detect_to_file(
     """Detect only: write `<stem>.detections.h5` into `out`. Raises what `lift_to_files` raises."""
     clip = Clip(Path(path), start, end, fps)
     target = Path(out) / f"{clip.stem}{DETECTIONS_SUFFIX}"
-    _refuse_to_overwrite(clip.path, [target], overwrite)
+    _refuse_to_overwrite(clip, [target], overwrite)
     walk = _Walk(clip, detector, reporter or Silent(), offline=offline)
     with _folder_for_results(target.parent):
         keypoints = walk.detect(target)
@@ -269,8 +343,29 @@ class _Walk:
         self.reused: Path | None = None
         self.heatmaps: Heatmaps | None = None  # of the keypoints, where a file keeps them
 
+    def write(self, lifting: Lifting, targets: dict[str, Path]) -> Outcome:
+        """Lift, and write every target and the detections beside them."""
+        folder = next(iter(targets.values())).parent
+        with _folder_for_results(folder):
+            keypoints = self.keypoints(folder / f"{self.clip.stem}{DETECTIONS_SUFFIX}")
+            motion = self.lift(keypoints, lifting)
+            for kind, target in targets.items():
+                self.export(motion, kind, target)
+        return Outcome(motion, self.files, self.seconds, self.warnings, self.notes, self.reused)
+
+    def wanted(self) -> dict[str, Any]:
+        """The provenance that detections of this clip would have if they were made now."""
+        if self.clip.is_detections:
+            return load_detections(self.clip.path).keypoints.provenance
+        wanted = provenance(self._engine(), self.clip.path, self.clip.start, self.clip.end)
+        if self.clip.fps is not None:
+            wanted["source"]["fps"] = self.clip.fps
+        return wanted
+
     def keypoints(self, target: Path | None) -> Keypoints2D:
         """The 2D of the clip: from the detections file that it is, from one made before, or detected now."""
+        if self.clip.keypoints is not None:
+            return self._given(self.clip.keypoints, target)
         if not self.clip.is_detections:
             return self.detect(target)
         if (self.clip.start, self.clip.end, self.clip.fps) != (None, None, None):
@@ -306,6 +401,54 @@ class _Walk:
             self.files.append(target)
             self.heatmaps = load_detections(target).heatmaps
         return replace(keypoints, provenance={**wanted, "warnings": list(frames.report.warnings)})
+
+    def _given(self, file: Path, target: Path | None) -> Keypoints2D:
+        """What another tool found, kept in `target` like our own detections."""
+        clip = self.clip
+        timing = Timing(fps=clip.fps, size=clip.size, start_s=clip.start, end_s=clip.end)
+        source = {**source_identity(file), "name": ""}  # no video to draw on
+        if clip.has_video:
+            timing = self._video_timing()
+            source = source_identity(clip.path) | ({} if clip.fps is None else {"fps": clip.fps})
+        keypoints = load_foreign(file, clip.keypoints_format, timing)
+        made = keypoints.provenance
+        for message in made["warnings"]:
+            self.warn(message)
+        if not made["settings"]["person"].startswith("1"):
+            self.reporter.note(f"{file}: people: {made['settings']['person']}")
+        made = {
+            **made,
+            "settings": {**made["settings"], "file": source_identity(file)},
+            "source": source,
+            "start_s": clip.start,
+            "end_s": clip.end,
+            "warnings": list(self.warnings),
+        }
+        if target is not None:
+            if target.exists() and (obstacle := reuse_obstacle(target, made)) is not None:
+                self.reporter.note(f"replacing {target}: {obstacle}")
+            with DetectionsWriter(target, made) as writer:
+                writer.finish(keypoints, warnings=self.warnings)
+            self.files.append(target)
+        return replace(keypoints, provenance=made)
+
+    def _video_timing(self) -> Timing:
+        """Times of all frames of the video, which has to be decoded for that."""
+        frames = self.clip.open()
+        rows, seconds = [], []
+        with self._timed("read times", _count(frames, self.clip), "frames") as advance:
+            for count, frame in enumerate(frames, start=1):
+                rows.append(frame.index)
+                seconds.append(frame.time_s)
+                advance(count)
+        for message in frames.report.warnings:
+            self.warn(message)
+        times = np.full(rows[-1] + 1, np.nan)
+        times[rows] = seconds
+        size = (frames.info.width, frames.info.height)
+        return Timing(
+            times_s=times, rows=np.array(rows), complete=self.clip.end is None, size=size, name=self.clip.stem
+        )
 
     def _load(self, path: Path) -> Keypoints2D:
         detections = load_detections(path)
@@ -347,8 +490,11 @@ class _Walk:
 
     def _source_frames(self, motion: Motion) -> Frames | None:
         """The pictures to draw on; for a detections file, the video it names, beside it or in this folder."""
-        if not self.clip.is_detections:
+        if self.clip.has_video:
             return self.clip.open()
+        if not self.clip.is_detections:
+            self.warn("no mp4 written: keypoints alone give nothing to draw on; give the video too")
+            return None
         made = motion.settings["detection"]
         source, start, end = made["source"], made["start_s"], made["end_s"]
         name = Path(str(source.get("name", ""))).name if isinstance(source, dict) else ""
@@ -391,10 +537,11 @@ class _Walk:
         self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - clock
 
 
-def _refuse_to_overwrite(source: Path, targets: list[Path], overwrite: bool) -> None:
+def _refuse_to_overwrite(clip: Clip, targets: list[Path], overwrite: bool) -> None:
     for target in targets:
-        if source.exists() and target.exists() and target.samefile(source):
-            raise OutputError(f"{target} is the input itself; choose another folder with --out")
+        for source in filter(None, (clip.path, clip.keypoints)):
+            if source.exists() and target.exists() and target.samefile(source):
+                raise OutputError(f"{target} is the input itself; choose another folder with --out")
         if target.exists() and not overwrite:
             raise OutputError(f"{target} exists; use --overwrite, or another folder with --out")
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import typer
 
 from posecli import defaults
 from posecli.cli import options as o
 from posecli.cli.console import ANYWHERE, Output
-from posecli.cli.summary import summarise
+from posecli.cli.summary import failure, summarise, summarise_many
+from posecli.errors import UsageError
 
 EPILOG = f"""[bold]Examples[/bold]
 
@@ -21,12 +24,25 @@ EPILOG = f"""[bold]Examples[/bold]
 
 The last detects nothing: it lifts what an earlier run detected.
 
+  posecli lift *.mp4 --out results
+
+Several inputs: the next follows where one fails, and what was finished before is skipped unless settings changed.
+
+  posecli lift video.mp4 --keypoints openpose_json/
+
+  posecli lift --keypoints alphapose-results.json --fps 30 --size 1920x1080
+
+What another tool detected: OpenPose, AlphaPose, COCO, MMPose, ViTPose, VideoPose3D, Halpe, CSV, TRC.
+
 {ANYWHERE}"""
 
 
 def lift(
     context: typer.Context,
-    video: o.Source,
+    videos: o.Sources = None,
+    keypoints: o.Keypoints = None,
+    format: o.Format = "auto",
+    size: o.Size = None,
     method: o.Method = defaults.METHOD,
     out: o.Out = defaults.OUT,
     export: o.Export = defaults.EXPORT,
@@ -53,7 +69,7 @@ def lift(
     The motion is relative to the pelvis, in metres, in the camera's frame (x right, y down, z forward), \
 with an estimated path of the pelvis through space. Frames with nobody are marked, not invented.
     """
-    from posecli import pipeline
+    from posecli import batch, pipeline
     from posecli.camera import DEFAULT_FOV_DEG
     from posecli.lifting import LiftConfig
 
@@ -63,9 +79,38 @@ with an estimated path of the pelvis through space. Frames with nobody are marke
         keep_hypotheses=keep_hypotheses, smooth_hz=o.smoothing(smooth),
         fixed_bones=fixed_bones, fov_deg=DEFAULT_FOV_DEG if fov is None else fov,
     )  # fmt: skip
-    outcome = pipeline.lift_to_files(
-        video, out=out, exports=[kind.strip() for kind in export.split(",") if kind.strip()],
-        overwrite=overwrite, method=method, weights=weights, detector=detector, start=start, end=end, fps=fps,
-        config=config, device=device, offline=offline, reporter=say,
+    kinds = [kind.strip() for kind in export.split(",") if kind.strip()]
+    inputs = list(dict.fromkeys(one for path in videos or [] for one in batch.expanded(path)))
+    if not inputs and keypoints is None:
+        raise UsageError("Missing argument 'VIDEO'; see: posecli lift --help")
+    if keypoints is None and (format != "auto" or size is not None):
+        raise UsageError("--format and --size are for --keypoints")
+    if len(inputs) < 2:
+        outcome = pipeline.lift_to_files(
+            inputs[0] if inputs else None, keypoints=keypoints, keypoints_format=format, size=o.pixels(size),
+            out=out, exports=kinds, overwrite=overwrite, method=method, weights=weights, detector=detector,
+            start=start, end=end, fps=fps, config=config, device=device, offline=offline, reporter=say,
+        )  # fmt: skip
+        summarise(say, outcome)
+        return
+    if keypoints is not None:
+        raise UsageError("--keypoints belong to one video; lift the others in another call")
+
+    if batch.only_pictures(inputs):
+        say.note("each picture is lifted by itself; to lift them as one motion, give their folder")
+
+    def begins(place: int, path: Path) -> None:
+        say.note(f"[{place + 1}/{len(inputs)}] {path}")
+
+    def ended(result: batch.Result) -> None:
+        if result.error is not None:
+            if context.find_root().params.get("debug"):
+                raise result.error
+            say.error(failure(result))
+
+    results = batch.lift_many(
+        inputs, out=out, exports=kinds, overwrite=overwrite, method=method, weights=weights, detector=detector,
+        start=start, end=end, fps=fps, config=config, device=device, offline=offline, reporter=say, begins=begins,
+        ended=ended,
     )  # fmt: skip
-    summarise(say, outcome)
+    summarise_many(say, results)

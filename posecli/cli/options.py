@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,36 @@ Source = Annotated[
         help="Video, picture, folder of pictures, or a .detections.h5 that posecli wrote.",
         show_default=False,
     ),
+]
+Sources = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="VIDEO...",
+        help="Video, picture, folder of pictures, or a .detections.h5 that posecli wrote; or several. No webcams and "
+        "no streams.",
+        show_default=False,
+    ),
+]
+Keypoints = Annotated[
+    Path | None,
+    typer.Option(
+        "--keypoints",
+        "-k",
+        metavar="FILE",
+        help="2D joints that another tool found, in place of detecting; with the video, or with --fps and --size.",
+    ),
+]
+Format = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        metavar="NAME",
+        help="Of --keypoints: auto, openpose, alphapose, coco, mmpose, vitpose, vp3d, halpe, csv or trc.",
+    ),
+]
+Size = Annotated[
+    str | None,
+    typer.Option("--size", metavar="WxH", help="Pixels of the pictures, of --keypoints without a video."),
 ]
 Video = Annotated[
     Path,
@@ -37,7 +68,12 @@ Export = Annotated[str, typer.Option("--export", metavar="KINDS", help="What to 
 Start = Annotated[float | None, typer.Option("--start", metavar="SECONDS", help="Begin here.")]
 End = Annotated[float | None, typer.Option("--end", metavar="SECONDS", help="Stop before here.")]
 Fps = Annotated[
-    float | None, typer.Option("--fps", metavar="RATE", help="Pictures a second, of a folder of pictures.")
+    float | None,
+    typer.Option(
+        "--fps",
+        metavar="RATE",
+        help="Pictures a second, of a folder of pictures or of --keypoints without a video.",
+    ),
 ]
 Hypotheses = Annotated[
     int,
@@ -92,3 +128,13 @@ def smoothing(value: str) -> float | None:
         return float(value)
     except ValueError:
         raise UsageError(f"--smooth takes a number of Hz, such as 5, or off, not {value!r}") from None
+
+
+def pixels(value: str | None) -> tuple[int, int] | None:
+    """What --size says, as width and height. Raises UsageError for anything but "1920x1080"."""
+    if value is None:
+        return None
+    sides = re.fullmatch(r"(\d{1,6})[xX×](\d{1,6})", value.strip())
+    if sides is None:
+        raise UsageError(f"--size takes width and height in pixels, such as 1920x1080, not {value!r}")
+    return int(sides[1]), int(sides[2])

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from posecli.cli.console import Output
+from posecli.cli.console import Output, one_line
+from posecli.errors import ExitCode, PosecliError
 
 if TYPE_CHECKING:
+    from posecli.batch import Result
     from posecli.pipeline import Outcome
 
 _SCALES = {
@@ -20,13 +22,11 @@ _SCALES = {
 def summarise(say: Output, outcome: Outcome) -> None:
     """The lines after a lift."""
     motion, settings = outcome.motion, outcome.motion.settings
-    posed, bridged = int(motion.valid.sum()), int(motion.bridged.sum())
-    poses = "all with a pose" if posed == len(motion) else f"{posed} with a pose"
-    if bridged:
-        poses += f", {bridged} of them bridged"
     seconds = float(motion.timestamps_s[-1] - motion.timestamps_s[0])
-    say.fact("frames", f"{len(motion)} over {seconds:.2f} s, {poses}")
-    say.fact("people", f"1, the one {settings['detection']['detector']} follows")
+    say.fact("frames", f"{len(motion)} over {seconds:.2f} s, {_poses(outcome)}")
+    made = settings["detection"]
+    chosen = made["settings"].get("person") if isinstance(made["settings"], dict) else None
+    say.fact("people", chosen or f"1, the one {made['detector']} follows")
     say.fact(
         "method",
         f"{settings['method']}, {settings['weights']}, {_count(settings['hypotheses'], 'hypothesis', 'hypotheses')}, "
@@ -40,6 +40,45 @@ def summarise(say: Output, outcome: Outcome) -> None:
     if say.verbose:
         for key, value in settings.items():
             say.say(f"  {key}: {value}")
+
+
+def _poses(outcome: Outcome) -> str:
+    motion = outcome.motion
+    posed, bridged = int(motion.valid.sum()), int(motion.bridged.sum())
+    poses = "all with a pose" if posed == len(motion) else f"{posed} with a pose"
+    return poses + (f", {bridged} of them bridged" if bridged else "")
+
+
+def summarise_many(say: Output, results: Sequence[Result]) -> None:
+    """A table with a row for each input. Raises a PosecliError at its end if any failed."""
+    rows = []
+    for result in results:
+        if result.outcome is None:
+            rows.append((str(result.path), "failed", "", "", one_line(failure(result))))
+            continue
+        outcome, warned = result.outcome, len(result.outcome.warnings)
+        detail = _poses(outcome) + (f", {_count(warned, 'warning', 'warnings')}" if warned else "")
+        state = "skipped" if outcome.skipped else "done"
+        rows.append((str(result.path), state, str(len(outcome.motion)), f"{result.seconds:.1f}", detail))
+    if not say.quiet:
+        say.table("input", "result", "frames", "seconds", "", rows=rows)
+    failed = [result for result in results if result.error is not None]
+    if failed:
+        codes = {result.code for result in failed}
+        raise PosecliError(
+            f"{len(failed)} of {len(results)} inputs failed: {', '.join(str(r.path) for r in failed[:5])}"
+            + (" …" if len(failed) > 5 else ""),
+            codes.pop() if len(codes) == 1 else ExitCode.ERROR,
+        )
+
+
+def failure(result: Result) -> str:
+    """What went wrong with one input, in a line that names it."""
+    error = result.error
+    if not isinstance(error, PosecliError):
+        return f"{result.path}: {type(error).__name__}: {error} (a bug in posecli; --debug shows where)"
+    message = str(error)
+    return message if result.path.name in message else f"{result.path}: {message}"
 
 
 def stages(say: Output, seconds: Mapping[str, float], frames: int, *, earlier: bool = False) -> None:

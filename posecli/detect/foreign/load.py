@@ -53,6 +53,8 @@ class Timing:
     rows: NDArray[np.int64] | None = None
     complete: bool = True
     fps: float | None = None
+    start_s: float | None = None  # of a file without a video: frames with start <= time < end
+    end_s: float | None = None
     size: tuple[int, int] | None = None
     name: str | None = None  # of the video, to find its sequence among several
 
@@ -78,7 +80,7 @@ def load_foreign(path: str | Path, format: str = "auto", timing: Timing | None =
         raise NobodyError(f"{path}: nobody in any of its {len(clip.frames)} frames; nothing was written")
     person = everybody[0]
     warnings: list[str] = []
-    numbers, times = _frames(clip, timing, path, warnings)
+    numbers, times = _between(*_frames(clip, timing, path, warnings), timing, path)
     size = timing.size or clip.size
     if size is None:
         raise UsageError(
@@ -194,6 +196,18 @@ def _frames(
     numbers = np.arange(first, last + 1)
     base = clip.counts_from if clip.counts_from is not None else min(first, 1)
     return numbers.tolist(), (numbers - base) / fps
+
+
+def _between(
+    numbers: list[int], times: NDArray[np.float64], timing: Timing, path: Path
+) -> tuple[list[int], NDArray[np.float64]]:
+    start, end = timing.start_s or 0.0, float("inf") if timing.end_s is None else timing.end_s
+    rows = [k for k, time in enumerate(times) if start <= time < end]
+    if not rows:
+        raise InputError(
+            f"{path}: no frame lies between {start:g} and {end:g} s; its last is at {times[-1]:.2f} s"
+        )
+    return ([numbers[k] for k in rows], times[rows]) if timing.times_s is None else (numbers, times)
 
 
 def _table(
