@@ -167,4 +167,6 @@ class D3PRefiner(nn.Module):
             generator=generator,
             rho=self.config.temporal_rho,
         )
-        return noise.sample(x2d, noisy, white.to(noisy.device)).to(noisy.dtype)
+        # On the CPU, where every machine has float64: it is little beside the network.
+        error = noise.sample(x2d.cpu(), noisy.cpu(), white.cpu())
+        return error.to(noisy.dtype).to(noisy.device)
