@@ -67,9 +67,14 @@ def cameras() -> tuple[CalibratedCamera, ...]:
 
 
 def write_h36m(
-    folder: Path, frames: int = 24, *, subjects: tuple[str, ...] = (*TRAIN, *TEST), seed: int = 0
+    folder: Path,
+    frames: int = 24,
+    *,
+    subjects: tuple[str, ...] = (*TRAIN, *TEST),
+    actions: tuple[str, ...] = ACTIONS,
+    seed: int = 0,
 ) -> None:
-    """All archives of Human3.6M, with two takes of every action, each of about `frames` frames."""
+    """All archives of Human3.6M, with two takes of every action of `frames`, one or two more frames."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     world: dict[str, dict[str, Any]] = {s: {} for s in subjects}
@@ -77,7 +82,7 @@ def write_h36m(
         kind: {s: {} for s in subjects} for kind in ("gt", "cpn_ft_h36m_dbb", "hr")
     }
     for row, subject in enumerate(subjects):
-        for number, action in enumerate(ACTIONS):
+        for number, action in enumerate(actions):
             for take in (f"{action} 1", f"{action}" if number % 2 == 0 else f"{action} 2"):
                 if (subject, take) in DROPPED:
                     continue

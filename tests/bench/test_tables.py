@@ -1,0 +1,94 @@
+"""Published numbers and how they stand beside measured ones."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from posecli.bench.h36m import H36MResult
+from posecli.bench.protocols import NOTHING, Totals
+from posecli.bench.scores import histogram
+from posecli.bench.tables import (
+    chosen,
+    compare,
+    counterpart,
+    latex,
+    published_h36m,
+    remarks,
+    result_table,
+    upright,
+)
+from posecli.datasets.h36m import ACTIONS
+from posecli.errors import InputError
+
+
+def test_published_rows_are_whole_and_each_once() -> None:
+    rows = published_h36m()
+    keys = Counter((r.label, r.keypoints, r.measure) for r in rows)
+    assert set(keys.values()) == {1} and len(rows) == 37
+    for row in rows:
+        assert len(row.actions) == len(ACTIONS) and row.source and row.measure in ("p1", "p2")
+        assert abs(row.row_mean - row.printed_mean) < 0.51
+    # rows whose printed mean is not theirs; methods.md 8.1
+    apart = {(r.label, r.measure) for r in rows if abs(r.row_mean - r.printed_mean) > 0.2}
+    assert apart == {("DiffPose, video", "p1"), ("DiffPose, video", "p2"), ("DiffuPose, N=10", "p1"),
+                     ("DiffuPose, N=10", "p2")}  # fmt: skip
+    assert {r.note for r in rows if (r.label, r.measure) in apart and r.keypoints == "cpn"} != {None}
+
+
+def result(hypotheses: int, steps: int, p1: float = 40.0, **totals: Totals) -> H36MResult:
+    one = Totals({("J-Agg", m): (v * 100, 100) for m, v in (("p1", p1), ("p2", 31.0))})
+    actions = dict.fromkeys(ACTIONS, one) | totals
+    return H36MResult(
+        "ddhpose", "official", "cpn", "J-Agg", actions, 17, histogram(np.zeros(0)),
+        {"settings": {"hypotheses": hypotheses, "steps": steps}, "weights": "w"},
+    )  # fmt: skip
+
+
+def test_a_result_stands_beside_its_own_row_and_no_other() -> None:
+    row = counterpart(result(20, 10), "p1")
+    assert row is not None and row.printed_mean == 39.0 and row.label == "DDHPose, H=20 W=10"
+    assert counterpart(result(20, 11), "p1") is None
+    assert "no published row" in " ".join(remarks(result(20, 11)))
+    assert {r.keypoints for r in chosen("diffpose-official", "gt")} == {"gt"}
+
+
+def test_means_are_of_actions_and_differences_are_marked() -> None:
+    """Many frames of one action count as one action."""
+    walking = Totals({("J-Agg", "p1"): (27.0 * 1500, 1500), ("J-Agg", "p2"): (31.0, 1)})
+    made = result(20, 10, Walking=walking)
+    assert made.mean("p1") == pytest.approx((14 * 40 + 27) / 15)
+    published, measured, difference = result_table(made).rows[:3]
+    assert published[1] == "DDHPose, H=20 W=10 (published)" and published[-2:] == ("39.0", "39.01")
+    assert measured[1] == "ddhpose (measured, official, J-Agg)"
+    assert difference[2] == "+3.6!" and difference[2 + 13] == "+0.0"  # Dir 40.0 - 36.4, Walk 27.0 - 27.0
+    assert float(measured[-1]) - 39.01 == pytest.approx(float(difference[-1].rstrip("!")), abs=0.06)
+
+
+def test_forms() -> None:
+    table = result_table(result(1, 1))
+    lines = latex(table).splitlines()
+    assert lines[0] == r"\begin{tabular}{ll" + "r" * 17 + "}" and lines[-1] == r"\end{tabular}"
+    assert all(line.count("&") == 18 for line in lines if line.endswith(r"\\"))
+    down = upright(table)
+    assert [row[0] for row in down.rows][:3] == ["Dir", "Disc", "Eat"] and len(down.headings) == 7
+    assert down.rows[0][2] == "40.0"
+
+
+def test_absent_actions_are_no_zeros() -> None:
+    made = result(1, 1, Photo=NOTHING)
+    assert made.mean("p1") == pytest.approx(40.0)
+    assert result_table(made).rows[1][2 + 5] == "-"
+    assert "no takes of: Photo" in " ".join(remarks(made))
+
+
+def test_compare() -> None:
+    a, b = result(1, 1).to_dict(), result(20, 10, p1=39.5).to_dict()
+    table, apart = compare(a, b)
+    assert table.rows[0] == ("P1", "Dir", "40.0", "39.5", "-0.5")
+    assert len(table.rows) == 32 and table.rows[15][1:] == ("mean", "40.00", "39.50", "-0.5")
+    assert apart == [f"settings: {a['settings']} | {b['settings']}"]
+    with pytest.raises(InputError, match="no result of"):
+        compare(a, {"measured": {}})

@@ -1,0 +1,191 @@
+"""`posecli bench h36m`, `bench compare`, `weights convert` and `data check` as a user runs them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from dataset_fixtures import script
+
+from posecli.cli.main import main
+from posecli.errors import ExitCode
+from posecli.weights.format import load_weights
+from posecli.weights.official import answer, same_answer
+
+METHODS = {
+    "ddhpose": ("ddhpose_f9/checkpoint.bin", "--dataset", "h36m"),
+    "d3dp": ("d3dp/checkpoint.bin", "--dataset", "h36m"),
+    "mixste": ("mixste_f9/checkpoint.bin", "--dataset", "h36m"),
+    "stcformer": ("stcformer/checkpoint.pth", "--dataset", "h36m", "--frames", "9"),
+    "graformer": ("graformer_j17/checkpoint.pth.tar",),
+    "mgcn": ("modulated_gcn_cpn/checkpoint.pth",),
+    "diffpose-official": ("diffpose/checkpoint_diff.pth", "--first", "diffpose/checkpoint_pose.pth"),
+    "diffupose": ("diffupose_j16/checkpoint.pt",),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("h36m")
+    script().write_h36m(path, 12, subjects=("S9", "S11"), actions=("Posing", "Walking"))
+    return path
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_from_checkpoint_to_table_in_both_protocols(
+    method: str, shared_data: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    golden = shared_data / "golden"
+    file, *rest = METHODS[method]
+    rest = [str(golden / word) if "/" in word else word for word in rest]
+    assert (
+        main(["weights", "convert", str(golden / file), "--method", method, *rest, "--out", "w.safetensors"])
+        == 0
+    )
+    assert "same answer" in capsys.readouterr().out
+    _, model, metadata = load_weights(Path("w.safetensors"))
+    assert same_answer(answer(model), metadata["self_check"])
+    keypoints = "hr" if method == "diffupose" else "cpn"
+    line = [
+        "bench",
+        "h36m",
+        "--data",
+        str(folder),
+        "-w",
+        "w.safetensors",
+        "--keypoints",
+        keypoints,
+        "-H",
+        "2",
+    ]
+    frames = {}
+    for protocol in ("official", "clean"):
+        assert main([*line, "--protocol", protocol, "--format", "csv", "--out", f"{protocol}.json"]) == 0
+        rows = list(csv.reader(io.StringIO(capsys.readouterr().out)))
+        content = json.loads(Path(f"{protocol}.json").read_text())
+        measured = content["measured"][content["headline"]]
+        (row,) = (r for r in rows if r[0] == "P1" and "measured" in r[1])
+        assert float(row[-1]) == pytest.approx(measured["p1"]["mean"], abs=0.0051)
+        assert row[2] == "-" and float(row[8]) == pytest.approx(
+            measured["p1"]["actions"]["Posing"], abs=0.051
+        )
+        assert content["weights_sha256"] and content["protocol"] == protocol
+        frames[protocol] = content["frames"]
+        if protocol == "clean":
+            assert list(content["measured"]) == ["P-Agg"] and content["leak"] is None
+        elif method in ("ddhpose", "d3dp"):
+            assert content["headline"] == "J-Agg" and "true root" in content["leak"]
+            p1 = {name: values["p1"]["mean"] for name, values in content["measured"].items()}
+            assert p1["J-Best"] <= min(p1["J-Agg"], p1["P-Best"])
+    takes = {count: 2 for count in (12, 13)}
+    once = 4 * 2 * sum(n * count for count, n in takes.items())  # views, subjects
+    windowed = 4 * 2 * 2 * (18 + 18)  # two windows of 9 over 12 or 13 frames
+    assert frames == {
+        "official": windowed if method in ("ddhpose", "d3dp", "mixste") else once, "clean": once
+    }  # fmt: skip
+    if method == "ddhpose":
+        assert main(["bench", "compare", "official.json", "clean.json"]) == 0
+        said = capsys.readouterr().out
+        assert "protocol: official | clean" in said and "\nP2\tWalkT\t-\t-\t-" in said
+        assert main([*line, "--out", "again.json", "--plot", "p.png"]) == 0
+        again, first = (json.loads(Path(f"{n}.json").read_text()) for n in ("again", "official"))
+        assert again["measured"] == first["measured"]
+        assert Path("p.png").read_bytes().startswith(b"\x89PNG")
+        assert "takes from the truth: official: J-Agg" in capsys.readouterr().out
+
+
+def test_without_data_the_papers_tables(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "h36m", "--method", "ddhpose", "--format", "csv"]) == 0
+    rows = list(csv.reader(io.StringIO(capsys.readouterr().out)))[1:]
+    assert len(rows) == 6 and all("(published)" in row[1] for row in rows)
+    assert rows[0][3:] == [
+        "37.3",
+        "40.0",
+        "35.2",
+        "37.7",
+        "41.1",
+        "46.7",
+        "38.4",
+        "38.4",
+        "52.2",
+        "53.3",
+        "41.4",
+        "38.9",
+        "38.8",
+        "27.6",
+        "27.7",
+        "39.7",
+        "39.65",
+    ]
+    assert main(["bench", "h36m"]) == 0
+    said = capsys.readouterr().out
+    assert "nothing here was measured" in said and "posecli data check h36m" in said
+    assert "difference" not in said and "(measured" not in said
+    assert main(["bench", "h36m", "--format", "json", "--keypoints", "gt"]) == 0
+    assert {r["keypoints"] for r in json.loads(capsys.readouterr().out)["published"]} == {"gt"}
+
+
+class Attack:
+    def __reduce__(self):
+        return os.system, ("touch ran",)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (
+            ["bench", "h36m", "--method", "nope"],
+            ExitCode.USAGE,
+            "nothing is published of that; methods: d3dp",
+        ),
+        (["bench", "h36m", "--weights", "x"], ExitCode.USAGE, "needs Human3.6M; name its folder with --data"),
+        (["bench", "h36m", "--data", "."], ExitCode.USAGE, "--data needs --weights FILE"),
+        (["bench", "h36m", "--data", ".", "-w", "x"], ExitCode.INPUT, "there is no weights file x"),
+        (["bench", "h36m", "--protocol", "mine"], ExitCode.USAGE, "protocol must be one of official, clean"),
+        (["bench", "h36m", "--format", "xml"], ExitCode.USAGE, "rich, markdown, latex, csv, json"),
+        (["bench", "compare", "a", "b"], ExitCode.INPUT, "cannot read a"),
+        (["bench", "compare", "bad.pt", "bad.pt"], ExitCode.INPUT, "bad.pt is no result file"),
+        (["data", "check", "coco", "."], ExitCode.USAGE, "unknown data set 'coco'; one of: h36m"),
+        (["data", "check", "h36m", "absent"], ExitCode.INPUT, "absent is no folder"),
+        (["weights", "convert", "bad.pt", "-m", "mixste"], ExitCode.USAGE, "--dataset h36m or 3dhp"),
+        (["weights", "convert", "bad.pt", "-m", "mgcn"], ExitCode.INPUT, "an object of posix.system"),
+        (["weights", "convert", "cut.pt", "-m", "diffupose"], ExitCode.INPUT, "cut.pt is not a"),
+        (["weights", "convert", "bad.pt", "-m", "vit"], ExitCode.USAGE, "unknown method 'vit'"),
+        (["weights", "convert", "bad.pt", "-m", "diffpose-official"], ExitCode.USAGE, "--first is needed"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_nonsense_ends_in_one_line(
+    arguments: list[str], code: ExitCode, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    torch.save({"state_dict": Attack()}, "bad.pt")
+    Path("cut.pt").write_bytes(Path("bad.pt").read_bytes()[:200])
+    assert main(arguments) == code
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1
+    assert said.err.startswith("error: ") and says in said.err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.pt", "cut.pt"]
+
+
+def test_checkpoints_whose_numbers_are_broken_are_refused(
+    shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = torch.load(
+        shared_data / "golden/mixste_f9/checkpoint.bin", map_location="cpu", weights_only=False
+    )["model_pos"]
+    broken = {k: torch.full_like(v, np.nan) for k, v in state.items()}
+    torch.save({"model_pos": broken}, tmp_path / "nan.bin")
+    line = ["weights", "convert", str(tmp_path / "nan.bin"), "-m", "mixste", "--dataset", "h36m"]
+    assert main([*line, "--out", str(tmp_path / "w.safetensors")]) == ExitCode.INPUT
+    assert "not finite" in capsys.readouterr().err
+    assert not (tmp_path / "w.safetensors").exists()
