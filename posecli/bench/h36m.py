@@ -178,7 +178,7 @@ class _Scoring:
         clock = time.monotonic()
         pixels = np.insert(clip.pixels, released.NECK, 0, axis=1) if self.neckless else clip.pixels
         screen = to_screen(pixels, clip.camera.image_size)
-        window, apart = released.window_of(self.lifter)
+        window, apart = released.window_of(self.lifter, self.protocol)
         cut = windows(len(clip), window, self.protocol, centred=apart)
         hypotheses = self._lift(screen, cut.rows, number)[:, cut.scored]  # (H, F, 17, 3)
         seconds["lift"] += time.monotonic() - clock

@@ -16,6 +16,9 @@ from posecli.methods.mixste import MixSTE
 from posecli.methods.stcformer import STCFormer
 from posecli.skeleton import H36M16, H36M17
 
+STCFORMER_STRIDES = {27: 3, 81: 3, 243: 2}
+"""Frames of a window → how far apart they lie, in the paper."""
+
 NECK = H36M17.index("Neck/Nose")
 
 
@@ -25,10 +28,18 @@ def needs_no_neck(lifter: Lifter) -> bool:
     return joints is not None and joints.network == H36M16
 
 
-def window_of(lifter: Lifter) -> tuple[int, int | None]:
-    """Frames of a window, and for windows around every frame how far apart those lie (None: side by side)."""
-    if isinstance(lifter, STCFormer) and lifter.config.protocol == "centre":
-        return lifter.config.frames, lifter.config.stride
+def window_of(lifter: Lifter, protocol: str) -> tuple[int, int | None]:
+    """Frames of a window, and for windows around every frame how far apart those lie (None: side by side).
+
+    STCFormer's release scores the middle frame of a window around every frame, so "official" does with weights that
+    are set to lift whole windows as well.
+    """
+    if isinstance(lifter, STCFormer):
+        frames = lifter.config.frames
+        if lifter.config.protocol == "centre":
+            return frames, lifter.config.stride
+        if protocol == "official":
+            return frames, STCFORMER_STRIDES.get(frames, 1)
     return lifter.window, None
 
 
