@@ -10,6 +10,7 @@ import typer
 
 from posecli.cli.console import ANYWHERE, Output
 from posecli.cli.summary import written
+from posecli.errors import UsageError
 
 if TYPE_CHECKING:
     from posecli.train.loop import Progress
@@ -22,6 +23,8 @@ EPILOG = f"""[bold]Example[/bold]
 
   posecli train ddhpose --data corpus.h5 --pairs pairs.h5 --config scripts/ddhpose-gpu.toml --device cuda
 
+  posecli train d3prefiner --base mixste --data corpus.h5 --config scripts/d3prefiner-cpu.toml --out runs/refiner
+
 On several GPUs:  torchrun --nproc-per-node 4 -m posecli train ddhpose --data corpus.h5 --device cuda
 
 Needs the extra:  pip install 'posecli\\[train]'. Curves:  tensorboard --logdir runs/first/tensorboard
@@ -33,12 +36,18 @@ A run that was stopped goes on from its last checkpoint when the same line is gi
 
 def train(
     context: typer.Context,
-    method: Annotated[str, typer.Argument(help="Lifter to train (posecli methods).")],
+    method: Annotated[str, typer.Argument(help="Lifter to train (posecli methods), or d3prefiner.")],
     data: Annotated[Path, typer.Option("--data", help="Corpus (posecli data build).")],
     config: Annotated[Path | None, typer.Option("--config", help="Settings, TOML.")] = None,
     pairs: Annotated[
         Path | None,
         typer.Option("--pairs", help="Paired set to validate on, and with pairs_share to train on."),
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            "--base", help="Of d3prefiner: the lifter whose answers it refines, or its weights file."
+        ),
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.")] = Path("runs/latest"),
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
@@ -52,6 +61,13 @@ def train(
     say: Output = context.obj
     if not main_process():  # torchrun starts several; one is enough to hear
         say.quiet = True
+    if method == "d3prefiner" or base is not None:
+        if method != "d3prefiner" or base is None or pairs is not None:
+            raise UsageError(
+                "--base LIFTER goes with d3prefiner and with nothing else; --pairs is of lifters alone"
+            )
+        _train_refiner(say, base, data, config, out, device)
+        return
     settings = TrainConfig() if config is None else TrainConfig.from_toml(config)
     with say.stage("train", settings.steps, "steps") as advance:
 
@@ -67,3 +83,10 @@ def train(
         files = make_weights(method, data, settings, out, pairs=pairs, device=device, progress=follow)
     if main_process():
         written(say, files)
+
+
+def _train_refiner(say: Output, base: str, data: Path, config: Path | None, out: Path, device: str) -> None:
+    from posecli.refine.train import RefinerTraining, make_refiner
+
+    settings = RefinerTraining() if config is None else RefinerTraining.from_toml(config)
+    written(say, [make_refiner(base, data, settings, out, device=device, reporter=say)])

@@ -79,8 +79,8 @@ def _refiner(method: str, weights: str | None, device: str) -> Refiner:
         raise UsageError(f"unknown refiner {method!r}; one of: {', '.join([*REFINERS, *FILTERS])}")
     if weights is None and not any(w.method == method for w in store.shipped()):
         raise InputError(
-            f"no weights for {method} ship with posecli yet: name a file that you trained with --weights "
-            f"(posecli.refine.train makes them), or use a filter, --method {', '.join(FILTERS)}"
+            f"no weights for {method} ship with posecli yet: make some (posecli train {method} --base LIFTER) and name "
+            f"them with --weights, or use a filter that needs none: --method {', '.join(FILTERS)}"
         )
     return NetworkRefiner.load(store.find(method, weights), choose_device(device))
 

@@ -16,6 +16,7 @@ from posecli.lifting import LiftConfig
 from posecli.methods.base import Lifter, usual_steps
 from posecli.methods.common import both_ways, mirrored
 from posecli.refine.crossfit import subject_folds
+from posecli.reporting import Reporter, Silent
 from posecli.skeleton import H36M17
 from posecli.smooth import low_pass
 from posecli.uncertainty import Uncertainty
@@ -123,6 +124,7 @@ def cross_fitted_pairs(
     simulator: SimulatorConfig | None = None,
     config: LiftConfig | None = None,
     seed: int = 0,
+    reporter: Reporter | None = None,
 ) -> Pairs:
     """`lifted_pairs` of every subject by a lifter that does not know them.
 
@@ -138,10 +140,12 @@ def cross_fitted_pairs(
         out = set(rows.tolist())
         lifter = fit(fold, [clip for k, clip in enumerate(clips) if k not in out])
         share = max(1, round(windows * len(rows) / len(clips)))
-        parts.append(
-            lifted_pairs(
-                lifter, [clips[k] for k in rows], share,
-                frames=frames, simulator=simulator, config=config, seed=seed + fold,
-            )
-        )  # fmt: skip
+        name = f"lift people held out, {fold + 1} of {folds}"
+        with (reporter or Silent()).stage(name, share, "windows") as advance:
+            parts.append(
+                lifted_pairs(
+                    lifter, [clips[k] for k in rows], share,
+                    frames=frames, simulator=simulator, config=config, seed=seed + fold, progress=advance,
+                )
+            )  # fmt: skip
     return Pairs.joined(parts)

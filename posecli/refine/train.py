@@ -25,6 +25,7 @@ from posecli.pipeline import choose_device
 from posecli.refine.d3prefiner import D3PRefiner, D3PRefinerConfig
 from posecli.refine.noise import NoiseModel
 from posecli.refine.pairs import Pairs, cross_fitted_pairs, lifted_pairs
+from posecli.reporting import Reporter, Silent
 from posecli.train.config import TrainConfig
 from posecli.weights import store
 from posecli.weights.format import load_weights, save_weights
@@ -202,29 +203,31 @@ def make_refiner(
     config: RefinerTraining,
     folder: Path,
     *,
-    weights: str | None = None,
     device: str = "auto",
-    progress: Callable[[Progress], None] | None = None,
+    reporter: Reporter | None = None,
 ) -> Path:
-    """Train a refiner for the lifter `base` on the corpus `data`; returns the weights file, in `folder`.
+    """Train a refiner for a lifter on the corpus `data`; returns the weights file, in `folder`.
 
-    For each of `config.folds` a lifter of the same network is trained on the other folds' subjects, in `fold-k` (what
-    was stopped there goes on); their answers about the held-out subjects are what the refiner learns from. It is
-    validated on the validation subjects as lifted by `weights` of `base`, the shipped ones if not given. Raises
-    PosecliError.
+    base: a method whose weights ship, or a weights file. For each of `config.folds` a lifter of the same network is
+    trained on the other folds' subjects, in `fold-k` (what was stopped there goes on); their answers about the held-out
+    subjects are what the refiner learns from. It is validated on the validation subjects as lifted by the base itself.
+    Raises PosecliError.
     """
+    if base not in METHODS and not Path(base).is_file():
+        raise UsageError(
+            f"no lifter and no weights file {base!r} for --base; lifters are: {', '.join(METHODS)}"
+        )
+    path = Path(base) if Path(base).is_file() else _shipped(base)
+    base, lifter, metadata = load_weights(path)
     if base not in METHODS:
-        raise UsageError(f"unknown method {base!r} for --base; one of: {', '.join(METHODS)}")
-    path = store.find(base, weights)
-    found, lifter, metadata = load_weights(path)
-    if found != base:
-        raise UsageError(f"{path} are weights of {found}, not of {base}")
+        raise UsageError(f"{path} are weights of {base}, which is no lifter")
+    say = reporter or Silent()
     simulator = SimulatorConfig(
         rate=float(metadata.get("rate_hz", 30.0)), size_exponent=float(metadata.get("size_exponent", 0.0))
     )
     training, validating = load_corpus(data, "train"), load_corpus(data, "val")
     frames = config.network.frames
-    fold = _fold_trainer(base, lifter, validating, config, simulator, folder, device)
+    fold = _fold_trainer(base, lifter, validating, config, simulator, folder, device, say)
     pairs = cross_fitted_pairs(
         fold,
         training,
@@ -234,23 +237,22 @@ def make_refiner(
         simulator=simulator,
         seed=config.seed,
     )
-    held = lifted_pairs(
-        lifter,
-        validating,
-        config.validation_windows,
-        frames=frames,
-        simulator=simulator,
-        seed=config.seed + 1000,
-    )
+    with say.stage("lift validation", config.validation_windows, "windows") as advance:
+        held = lifted_pairs(
+            lifter, validating, config.validation_windows,
+            frames=frames, simulator=simulator, seed=config.seed + 1000, progress=advance,
+        )  # fmt: skip
     rows: list[dict[str, float]] = []
+    with say.stage("train refiner", config.steps, "steps") as advance:
 
-    def follow(now: Progress) -> None:
-        if now.scores is not None:
-            rows.append({"step": now.step, "loss": now.loss, **asdict(now.scores)})
-        if progress is not None:
-            progress(now)
+        def follow(now: Progress) -> None:
+            advance(now.step)
+            if now.scores is not None:
+                rows.append({"step": now.step, "loss": now.loss, **asdict(now.scores)})
+                figures = ", ".join(f"{name} {value:.2f}" for name, value in asdict(now.scores).items())
+                say.note(f"step {now.step}: loss {now.loss:.4f}, {figures} (mm)")
 
-    made = train_refiner(pairs, held, config, device=choose_device(device), progress=follow)
+        made = train_refiner(pairs, held, config, device=choose_device(device), progress=follow)
     target = folder / f"d3prefiner-{base}.safetensors"
     about = {
         "base": base,
@@ -273,6 +275,12 @@ def make_refiner(
     return target
 
 
+def _shipped(base: str) -> Path:
+    if not any(w.method == base for w in store.shipped()):
+        raise InputError(f"no weights for {base} ship with posecli; name a weights file of it with --base")
+    return store.find(base)
+
+
 def _fold_trainer(
     base: str,
     like: Any,
@@ -281,6 +289,7 @@ def _fold_trainer(
     simulator: SimulatorConfig,
     folder: Path,
     device: str,
+    say: Reporter,
 ) -> Callable[[int, Sequence[MotionClip]], Lifter]:
     """What trains the lifter of one fold: the network of `like` with random first weights."""
     from posecli.train.loop import train  # brings Fabric along
@@ -298,7 +307,11 @@ def _fold_trainer(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed + number)
             model: Any = METHODS[base].build(like.config.to_dict())
-        train(model, clips, validating, settings, folder / f"fold-{number}", device=device)
+        with say.stage(f"train lifter {number + 1} of {config.folds}", settings.steps, "steps") as advance:
+            train(
+                model, clips, validating, settings, folder / f"fold-{number}",
+                device=device, progress=lambda now: advance(now.step),
+            )  # fmt: skip
         return model.cpu().eval()
 
     return fit

@@ -124,11 +124,17 @@ def test_from_a_corpus_to_weights(tmp_path: Path) -> None:
         steps=3, batch=4, folds=2, windows=8, validation_windows=4, model=MODEL,
         lifter={"steps": 2, "batch": 4, "validation_windows": 64, "precision": "32-true"},
     )  # fmt: skip
-    path = make_refiner("mixste", data, config, tmp_path / "run", weights=str(base), device="cpu")
+    path = make_refiner(str(base), data, config, tmp_path / "run", device="cpu")
     method, model, metadata = load_weights(path)
     assert method == "d3prefiner" and model.window == 9 and metadata["base"] == "mixste"
     assert (metadata["rate_hz"], metadata["size_exponent"]) == (30.0, 0.5)
     assert {p.name for p in (tmp_path / "run").iterdir()} == {"fold-0", "fold-1", "log.csv", path.name}
+    with pytest.raises(InputError, match="no weights for graformer ship with posecli; name a weights file"):
+        make_refiner("graformer", data, config, tmp_path / "run")
+    with pytest.raises(UsageError, match="which is no lifter"):
+        make_refiner(str(path), data, config, tmp_path / "run")
+    with pytest.raises(UsageError, match="no lifter and no weights file 'x' for --base"):
+        make_refiner("x", data, config, tmp_path / "run")
 
 
 def test_wrong_settings_are_refused(tmp_path: Path) -> None:
