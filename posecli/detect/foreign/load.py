@@ -110,7 +110,7 @@ def load_foreign(path: str | Path, format: str = "auto", timing: Timing | None =
             "settings": {
                 "format": clip.format,
                 "skeleton": clip.skeleton.name,
-                "person": _who(person, everybody, len(clip.frames)),
+                "person": _who(person, everybody, clip),
             },
             "warnings": warnings,
         },
@@ -254,10 +254,10 @@ def _report_missing(
         warnings.append(f"{int(lacking.sum())} frames left out, joints are missing: {listed(counts)} of them")
 
 
-def _who(person: Person, everybody: list[Person], frames: int) -> str:
+def _who(person: Person, everybody: list[Person], clip: ForeignClip) -> str:
     """Whom we lift, in words."""
     name = "" if person.name is None else f", {person.name!r} in the file"
-    seen = f"in {len(person.frames)} of {frames} frames"
+    seen = f"in {len(person.frames)} of {len(clip.frames)} frames ({clip.format})"
     if len(everybody) == 1:
         return f"1{name}, {seen}"
     return f"{len(everybody)}; lifted is the one who is largest over the clip{name}, {seen}"
