@@ -92,3 +92,12 @@ def test_compare() -> None:
     assert apart == [f"settings: {a['settings']} | {b['settings']}"]
     with pytest.raises(InputError, match="no result of"):
         compare(a, {"measured": {}})
+
+
+def test_diffupose_stands_beside_its_row_only_with_all_its_steps() -> None:
+    made = {"settings": {"hypotheses": 1, "steps": 100}}
+    one = H36MResult("diffupose", "official", "hr", "P-Agg", {}, 16, histogram(np.zeros(0)), made)
+    row = counterpart(one, "p1")
+    assert row is not None and row.label == "DiffuPose, N=1" and row.printed_mean == 50.7
+    made["settings"]["steps"] = 5
+    assert counterpart(one, "p1") is None
