@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from posecli.detect.foreign import Timing, load_foreign
 from posecli.detect.provenance import source_identity
 from posecli.errors import InputError, UsageError
 from posecli.export.npz import load_npz
@@ -39,8 +40,9 @@ determinant is -1: what they write is mirrored, and this mirrors it back."""
 class Beside:
     """What a foreign file leaves out.
 
-    keypoints: file of the 2D joints that were lifted, pixels. image_size: (width, height) of that picture. rate:
-    frames a second. height_m: the person's standing height. base: the lifter that made the file, where known.
+    keypoints: the 2D joints that were lifted, pixels: an array (T, 17, 2), or what `posecli.detect.foreign` reads.
+    image_size: (width, height) of that picture. rate: frames a second. height_m: the person's standing height. base:
+    the lifter that made the file, where known.
     """
 
     keypoints: Path | None = None
@@ -62,10 +64,10 @@ def read_predictions(path: Path, beside: Beside | None = None) -> Motion:
     """Predictions of any lifter as a Motion: our NPZ by itself; a `.npy` or `.npz` of one array (T, 17, 3), or MMPose's
     JSON, with what `beside` adds.
 
-    3D joints are Human3.6M's 17, 2D joints those or COCO's: what fits is taken. Axes are the camera's (x right, y down,
-    z forward), of a JSON MMPose's own or the camera's. Frames of a JSON without anybody are missing frames. Raises
-    InputError or UsageError, one line, where something is wrong or missing: joints of another set or order or axes,
-    too, as far as the 2D joints tell.
+    3D joints are Human3.6M's 17, those of a 2D array these or COCO's: what fits is taken. Axes are the camera's
+    (x right, y down, z forward), of a JSON MMPose's own or the camera's. Frames of a JSON without anybody are missing
+    frames. Raises InputError or UsageError, one line, where something is wrong or missing: joints of another set or
+    order or axes, too, as far as the 2D joints tell.
     """
     beside = beside or Beside()
     if _is_ours(path):
@@ -76,7 +78,7 @@ def read_predictions(path: Path, beside: Beside | None = None) -> Motion:
             )
         return load_npz(path)
     mmpose = path.suffix.lower() == ".json"
-    joints, valid = _mmpose(path, 3) if mmpose else _plain(path, NAMES_3D, 3)
+    joints, valid = _mmpose(path) if mmpose else _plain(path, NAMES_3D, 3)
     if not valid.any():
         raise InputError(f"{path}: nobody is in any of its {len(valid)} frames")
     wanted = {
@@ -89,10 +91,8 @@ def read_predictions(path: Path, beside: Beside | None = None) -> Motion:
             f"{path} is not posecli's own and does not say it all: give {', '.join(missing)} too"
         )
     assert beside.keypoints is not None and beside.image_size is not None and beside.rate is not None
-    if beside.keypoints.suffix.lower() == ".json":
-        pixels, seen = _mmpose(beside.keypoints, 2)
-    else:
-        pixels, seen = _plain(beside.keypoints, NAMES_2D, 2)
+    layouts, seen = _seen(beside.keypoints, beside.rate, beside.image_size)
+    pixels = layouts[H36M17.name]
     if len(pixels) != len(joints):
         raise InputError(
             f"{path} has {len(joints)} frames, but {beside.keypoints} {len(pixels)}; they must be of the same frames"
@@ -103,9 +103,9 @@ def read_predictions(path: Path, beside: Beside | None = None) -> Motion:
     joints = joints - joints[:, H36M17.root, None]
     axes = {"camera": np.eye(3), "mmpose": _MMPOSE} if mmpose else {"camera": np.eye(3)}
     fits = {
-        (frame, skeleton.name): (joints @ turn.T, to_h36m17(pixels, skeleton).astype(np.float64))
+        (frame, layout): (joints @ turn.T, points)
         for frame, turn in axes.items()
-        for skeleton in (H36M17, COCO17)
+        for layout, points in layouts.items()
     }
     misfit = {key: _misfit(pose[valid], points[valid]) for key, (pose, points) in fits.items()}
     best = min(misfit, key=lambda key: misfit[key])
@@ -113,7 +113,7 @@ def read_predictions(path: Path, beside: Beside | None = None) -> Motion:
         raise InputError(
             f"the 3D joints of {path} do not project onto the 2D joints of {beside.keypoints}: the 3D joints must be "
             "Human3.6M's 17 in its order, in the camera's axes (x right, y down, z forward), the 2D joints "
-            "Human3.6M's or COCO's 17"
+            "Human3.6M's or COCO's 17, of the same person and frames"
         )
     turned, pixels = fits[best]
     metric, source = _in_metres(turned, valid, path, beside.height_m)
@@ -149,6 +149,27 @@ def _is_ours(path: Path) -> bool:
         return False
 
 
+def _seen(path: Path, rate: float, size: tuple[int, int]) -> tuple[dict[str, Array], NDArray[np.bool_]]:
+    """2D joints (T, 17, 2), pixels, by the joint set they may be meant in, and who is there (T,)."""
+    if path.suffix.lower() not in (
+        ".npy",
+        ".npz",
+    ):  # AlphaPose, OpenPose, MMPose, COCO, …: these name their joints
+        found = load_foreign(path, timing=Timing(fps=rate, size=size)).to_h36m17()
+        return {
+            H36M17.name: np.where(found.found[:, None, None], found.xy, 0.0).astype(np.float64)
+        }, found.found
+    pixels, seen = _plain(path, NAMES_2D, 2)
+    middle = np.median(pixels.reshape(-1, 2), axis=0)
+    if np.abs(pixels).max() <= 2 or (middle < 0).any() or (middle > size).any():
+        raise InputError(
+            f"most 2D joints of {path} are no pixels of a picture of {size[0]}x{size[1]} (around "
+            f"{middle[0]:.3g}, {middle[1]:.3g}); normalised joints must be brought back to pixels"
+        )
+    sets = (H36M17, COCO17)
+    return {skeleton.name: to_h36m17(pixels, skeleton).astype(np.float64) for skeleton in sets}, seen
+
+
 def _plain(path: Path, names: tuple[str, ...], channels: int) -> tuple[Array, NDArray[np.bool_]]:
     """(T, 17, channels) of one person, and that everybody is there."""
     array = read_array(path, names)
@@ -170,8 +191,8 @@ def _check(array: Array, channels: int, path: Path) -> None:
         raise InputError(f"{path}: frame {frame} holds numbers that are not finite (NaN or infinity)")
 
 
-def _mmpose(path: Path, channels: int) -> tuple[Array, NDArray[np.bool_]]:
-    """`instance_info` of MMPose's demos, or the bare list of its Inferencer: (T, 17, channels) and who is there."""
+def _mmpose(path: Path) -> tuple[Array, NDArray[np.bool_]]:
+    """`instance_info` of MMPose's demos, or the bare list of its Inferencer: (T, 17, 3) and who is there."""
 
     def wrong(what: str) -> NoReturn:
         raise InputError(f"{path} is not a result of MMPose: {what}")
@@ -180,7 +201,7 @@ def _mmpose(path: Path, channels: int) -> tuple[Array, NDArray[np.bool_]]:
     frames = document.get("instance_info") if isinstance(document, dict) else document
     if not isinstance(frames, list) or not frames:
         wrong("the list instance_info is missing or empty")
-    poses = np.zeros((len(frames), 17, channels))
+    poses = np.zeros((len(frames), 17, 3))
     valid = np.zeros(len(frames), bool)
     for row, frame in enumerate(frames):
         people = frame.get("instances") if isinstance(frame, dict) else None
@@ -194,10 +215,8 @@ def _mmpose(path: Path, channels: int) -> tuple[Array, NDArray[np.bool_]]:
                 pose = np.asarray(points, dtype=np.float64)
             except (TypeError, ValueError):
                 wrong(f"the keypoints of frame {row} are not numbers")
-            if pose.shape != (17, channels):
-                raise InputError(
-                    f"{path}: frame {row} has keypoints of shape {pose.shape}, not (17, {channels})"
-                )
+            if pose.shape != (17, 3):
+                raise InputError(f"{path}: frame {row} has keypoints of shape {pose.shape}, not (17, 3)")
             if not np.isfinite(pose).all():
                 raise InputError(f"{path}: frame {row} holds numbers that are not finite (NaN or infinity)")
             poses[row], valid[row] = pose, True

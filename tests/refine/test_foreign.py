@@ -92,12 +92,27 @@ def test_mmpose(body: np.ndarray, beside: Beside, seen: Callable[..., Motion], t
             coco[:, COCO17.index(f"{side}_{name}")] = pixels[:, H36M17.index(there)]
     frames = [{"frame_id": k, "instances": [{"keypoints": p.tolist()}]} for k, p in enumerate(coco)]
     (tmp_path / "2d.json").write_text(json.dumps(frames))
-    motion = read_predictions(path, Beside(tmp_path / "2d.json", (1280, 720), 25.0))
-    assert motion.settings["keypoints"]["joints"] == "coco17"
-    np.testing.assert_allclose(motion.keypoints_2d[:, 13], pixels[:, 13], atol=1e-3)  # LWrist
-    np.testing.assert_allclose(
-        motion.keypoints_2d[:, 0], pixels[:, [1, 4]].mean(axis=1), atol=1e-3
-    )  # between the hips
+    np.save(tmp_path / "2d.npy", coco)
+    for name, layout in (
+        ("2d.json", "h36m17"),
+        ("2d.npy", "coco17"),
+    ):  # the JSON's reader brings them there itself
+        motion = read_predictions(path, Beside(tmp_path / name, (1280, 720), 25.0))
+        assert motion.settings["keypoints"]["joints"] == layout
+        np.testing.assert_allclose(motion.keypoints_2d[:, 13], pixels[:, 13], atol=1e-3)  # LWrist
+        hips = pixels[:, [1, 4]].mean(axis=1)
+        np.testing.assert_allclose(motion.keypoints_2d[:, 0], hips, atol=1e-3)
+
+
+def test_normalised_2d_joints_are_refused(
+    body: np.ndarray, beside: Beside, seen: Callable[..., Motion], tmp_path: Path
+) -> None:
+    np.save(tmp_path / "X3D.npy", body)
+    np.save(tmp_path / "2d.npy", seen().keypoints_2d / 640 - 1)
+    with pytest.raises(InputError, match="are no pixels of a picture of 1280x720"):
+        read_predictions(tmp_path / "X3D.npy", Beside(tmp_path / "2d.npy", (1280, 720), 25.0))
+    with pytest.raises(InputError, match="are no pixels of a picture of 128x72"):
+        read_predictions(tmp_path / "X3D.npy", Beside(beside.keypoints, (128, 72), 25.0))
 
 
 def test_our_own_file_needs_nothing(seen: Callable[..., Motion], tmp_path: Path) -> None:
@@ -214,7 +229,7 @@ def test_what_is_missing_is_named(body: np.ndarray, beside: Beside, tmp_path: Pa
     for given, says in (
         (Beside(), "give --keypoints FILE, --image-size WIDTHxHEIGHT, --fps RATE too"),
         (Beside(beside.keypoints), "give --image-size WIDTHxHEIGHT, --fps RATE too"),
-        (Beside(beside.keypoints, (10, 10)), "give --fps RATE too"),
+        (Beside(beside.keypoints, (1280, 720)), "give --fps RATE too"),
     ):
         with pytest.raises(PosecliError, match=says):
             read_predictions(tmp_path / "X3D.npy", given)
