@@ -21,7 +21,7 @@ from posecli.cli.app import app
 from posecli.cli.main import main
 
 HELPS = (
-    [], ["lift"], ["detect"], ["demo"], ["train"], ["methods"], ["detectors"], ["doctor"],
+    [], ["lift"], ["detect"], ["refine"], ["export"], ["demo"], ["train"], ["methods"], ["detectors"], ["doctor"],
     ["weights"], ["weights", "list"], ["weights", "pull"], ["weights", "verify"], ["data"], ["data", "build"],
     ["bench"], ["bench", "open"],
 )  # fmt: skip
@@ -30,7 +30,8 @@ HELPS = (
 def examples() -> list[list[str]]:
     """Every line in a help text that begins with `posecli`, as words."""
     texts = [
-        importlib.import_module(f"posecli.cli.{name}").EPILOG for name in ("lift", "detect", "demo", "train")
+        importlib.import_module(f"posecli.cli.{name}").EPILOG
+        for name in ("lift", "detect", "refine", "export", "demo", "train")
     ]
     for group in app.registered_groups:
         assert group.typer_instance is not None
