@@ -105,7 +105,10 @@ def write_h36m(
                 views["hr"][subject][take] = [view[:, kept] for view in noisy]
     np.savez_compressed(folder / "data_3d_h36m.npz", positions_3d=np.array(world, dtype=object))
     for kind, content in views.items():
-        metadata = {**_METADATA, "num_joints": 16 if kind == "hr" else 17}
+        metadata = _METADATA
+        if kind == "hr":
+            sides = [list(H36M16.left), list(H36M16.right)]
+            metadata = {**_METADATA, "num_joints": 16, "keypoints_symmetry": sides}
         np.savez_compressed(
             folder / f"data_2d_h36m_{kind}.npz",
             positions_2d=np.array(content, dtype=object),

@@ -36,7 +36,7 @@ def plot_h36m(result: H36MResult, path: Path) -> None:
         axes.set_xticks(place, list(SHORT))
         axes.set_title(f"{title}, mean {result.mean(measure):.1f} mm")
         axes.set_ylabel("mm")
-        axes.margins(y=0.12)
+        axes.margins(y=0.25)  # room for the legend
         axes.grid(axis="y", alpha=0.3)
         axes.set_axisbelow(True)
         axes.legend(frameon=False, loc="upper right", ncols=2)

@@ -25,9 +25,9 @@ _ARRAYS = ("core.multiarray._reconstruct", "_core.multiarray._reconstruct")
 _SCALARS = ("core.multiarray.scalar", "_core.multiarray.scalar")
 
 
-def read_archive(path: Path, *names: str) -> dict[str, Any]:
+def read_archive(path: Path, *names: str, optional: tuple[str, ...] = ()) -> dict[str, Any]:
     """The arrays `names` of an `.npz`; an array that holds one object (a dict, as these data sets have it) is that
-    object.
+    object. optional: read where they are there.
 
     Raises InputError when the file is missing, damaged, lacks one of them, or holds anything but data.
     """
@@ -41,7 +41,7 @@ def read_archive(path: Path, *names: str) -> dict[str, Any]:
             if missing := [name for name in names if f"{name}.npy" not in sizes]:
                 raise InputError(f"{path} holds no {missing[0]}; it is another file than its name says")
             found = {}
-            for name in names:
+            for name in (*names, *(n for n in optional if f"{n}.npy" in sizes)):
                 with archive.open(f"{name}.npy") as file:
                     found[name] = _read(file, sizes[f"{name}.npy"])
             return found

@@ -23,6 +23,7 @@ from posecli.corpus.h36m import KEPT, camera_poses
 from posecli.datasets.archive import read_archive
 from posecli.datasets.resection import fit_camera
 from posecli.errors import InputError
+from posecli.skeleton import H36M16, H36M17
 
 TRAIN = ("S1", "S5", "S6", "S7", "S8")
 TEST = ("S9", "S11")
@@ -167,7 +168,8 @@ def read_positions(folder: Path, subjects: tuple[str, ...]) -> Takes:
 def read_views(folder: Path, keypoints: str, positions: Takes) -> Views:
     """Keypoints of the takes of `positions`, cut to their lengths; InputError where one lacks or does not fit."""
     path = folder / keypoints_file(keypoints)
-    found = read_archive(path, "positions_2d")["positions_2d"]
+    archive = read_archive(path, "positions_2d", optional=("metadata",))
+    found = archive["positions_2d"]
     views: Views = {}
     joints: set[int] = set()
     for subject, takes in positions.items():
@@ -195,6 +197,7 @@ def read_views(folder: Path, keypoints: str, positions: Takes) -> Views:
                 raise InputError(f"{path}: {subject} {take} holds numbers that are not finite")
     if len(joints) > 1:
         raise InputError(f"{path}: some takes have 16 joints, others 17")
+    _check_layout(archive.get("metadata"), max(joints, default=17), path)
     return views
 
 
@@ -232,6 +235,22 @@ def _as_recorded(world: NDArray[np.floating]) -> NDArray[np.floating]:
     recorded = np.zeros((len(world), 32, 3), world.dtype)
     recorded[:, list(KEPT)] = world
     return recorded
+
+
+def _check_layout(metadata: Any, joints: int, path: Path) -> None:
+    """Detectors of other joints, 17 as well, come in files of the same form; their pairs of sides give them away."""
+    if not isinstance(metadata, dict) or "keypoints_symmetry" not in metadata:
+        return
+    body = H36M17 if joints == 17 else H36M16
+    try:
+        pairs = [[int(j) for j in side] for side in metadata["keypoints_symmetry"]]
+    except (TypeError, ValueError):
+        raise InputError(f"{path}: its metadata are damaged") from None
+    if sorted(map(sorted, pairs)) != sorted([sorted(body.left), sorted(body.right)]):
+        layout = metadata.get("layout_name", "unknown")
+        raise InputError(
+            f"{path}: its joints are not Human3.6M's (layout {layout}); released weights want those"
+        )
 
 
 def _dict(found: Any, subject: str, path: Path) -> dict[str, Any]:

@@ -123,3 +123,21 @@ def test_check_counts(folder: Path) -> None:
 def test_points_of_no_camera() -> None:
     with pytest.raises(InputError, match="no camera follows"):
         fit_camera(np.zeros((3, 3)), np.zeros((3, 2)), (1000, 1000))
+
+
+def test_joints_of_another_detector_are_refused(folder: Path, tmp_path: Path) -> None:
+    """VideoPose3D offers COCO's 17 joints in a file of the same form."""
+    for file in folder.glob("*.npz"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    coco = {"layout_name": "coco", "num_joints": 17,
+            "keypoints_symmetry": [[1, 3, 5, 7, 9, 11, 13, 15], [2, 4, 6, 8, 10, 12, 14, 16]]}  # fmt: skip
+    np.savez(
+        tmp_path / "data_2d_h36m_detectron_pt_coco.npz",
+        positions_2d=np.array(raw(folder, *TRUE_2D), dtype=object),
+        metadata=np.array(coco, dtype=object),
+    )
+    with pytest.raises(InputError, match=r"not Human3\.6M's \(layout coco\)"):
+        h36m.load(tmp_path, "detectron_pt_coco")
+    said = {f.subject: f for f in check("h36m", tmp_path)}
+    assert said["data_2d_h36m_detectron_pt_coco.npz"].ok is None  # it may lie there
+    assert said["data_2d_h36m_gt.npz"].ok and said["data_2d_h36m_hr.npz"].ok
