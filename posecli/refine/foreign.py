@@ -120,7 +120,7 @@ def read_predictions(path: Path, beside: Beside | None = None) -> Motion:
     metric[~valid] = np.nan
     count = len(metric)
     return Motion(
-        timestamps_s=np.arange(count) / beside.rate,
+        timestamps_s=np.arange(count) / _exact(beside.rate),
         joints_3d=metric.astype(np.float32),
         joints_3d_std=np.where(valid[:, None, None], 0.0, np.nan)
         .repeat(17, 1)
@@ -221,6 +221,12 @@ def _mmpose(path: Path) -> tuple[Array, NDArray[np.bool_]]:
                 raise InputError(f"{path}: frame {row} holds numbers that are not finite (NaN or infinity)")
             poses[row], valid[row] = pose, True
     return poses, valid
+
+
+def _exact(rate: float) -> float:
+    """29.97 stands for 30000/1001, or a few minutes on the frames would no longer be those of the video."""
+    whole = round(rate * 1.001)
+    return whole / 1.001 if abs(rate - whole / 1.001) < 0.005 else rate
 
 
 def _misfit(pose: Array, pixels: Array) -> float:

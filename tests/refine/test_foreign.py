@@ -206,6 +206,18 @@ def test_nothing_is_executed_and_nothing_is_allocated(
 
 
 @pytest.mark.parametrize(
+    ("rate", "exact"),
+    [(29.97, 30000 / 1001), (23.976, 24000 / 1001), (23.98, 24000 / 1001), (30, 30), (12.5, 12.5)],
+)
+def test_rates_of_television_are_meant_exactly(
+    rate: float, exact: float, body: np.ndarray, beside: Beside, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "X3D.npy", body)
+    motion = read_predictions(tmp_path / "X3D.npy", Beside(beside.keypoints, (1280, 720), rate))
+    np.testing.assert_allclose(motion.timestamps_s, np.arange(90) / exact, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
     ("document", "says"),
     [
         ({}, "instance_info is missing or empty"),
