@@ -69,9 +69,9 @@ def lift_many(
                 Clip(path, start, end, fps), lifting, out=out, exports=exports, overwrite=overwrite,
                 detector=detector, offline=offline, reporter=reporter,
             )  # fmt: skip
-        except (
-            Exception
-        ) as error:  # a night's work must not end with the first bad file, whatever is wrong with it
+        except BrokenPipeError:  # nobody listens any more
+            raise
+        except Exception as error:  # a night's work must not end with the first bad file
             failed = error
         results.append(Result(path, time.monotonic() - clock, outcome, failed))
         ended(results[-1])

@@ -21,7 +21,7 @@ Source = Annotated[
 Sources = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="VIDEO...",
+        metavar="VIDEO",
         help="Video, picture, folder of pictures, or a .detections.h5 that posecli wrote; or several. No webcams and "
         "no streams.",
         show_default=False,

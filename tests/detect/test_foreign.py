@@ -210,6 +210,18 @@ def evil_archive(folder: Path) -> Path:
     return path
 
 
+def bottomless_archive(folder: Path) -> Path:
+    """Lists of lists of lists: 10^30 numbers in a few hundred bytes."""
+    many: list[Any] = [1.0]
+    for _ in range(30):
+        many = [many] * 10
+    path = folder / "deep.npz"
+    content = np.empty((), dtype=object)
+    content[()] = {"a": {"b": many}}
+    np.savez(path, positions_2d=content)
+    return path
+
+
 def text(content: str) -> Callable[[Path], Path]:
     def write(folder: Path) -> Path:
         (folder / "file.txt").write_text(content)
@@ -261,6 +273,7 @@ def shares(folder: Path) -> Path:
         (lambda f: f, "openpose", "no file is called like OpenPose's"),
         (lambda f: f / "nope.json", "coco", "no such file"),
         (evil_archive, "auto", "holds an object of"),
+        (bottomless_archive, "auto", "holds more than 2000000 things"),
         (two_sequences, "vp3d", "holds 2 sequences (a.mp4/custom, b.mp4/custom)"),
         (edited(lambda c: c[3].update(keypoints=[1.0] * 50)), "auto", "image 3.jpg: 50 numbers are not x, y and score"),
         (edited(lambda c: c[3].update(keypoints=[1.0] * 21)), "auto", "image 3.jpg: 7 joints where 17 were expected"),

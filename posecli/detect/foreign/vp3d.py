@@ -22,11 +22,20 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from posecli.detect.foreign.clip import MOST_BYTES, ForeignClip, add, listed, only_known, sighting
+from posecli.detect.foreign.clip import (
+    MOST_BYTES,
+    MOST_FRAMES,
+    ForeignClip,
+    add,
+    listed,
+    only_known,
+    sighting,
+)
 from posecli.errors import InputError
 from posecli.skeleton import COCO17, H36M17, HALPE26
 from posecli.weights.unpickle import Inert, read_plain_pickle
 
+_MOST_THINGS = 4 * MOST_FRAMES
 _LAYOUTS = {"coco": {17: COCO17}, "h36m": {17: H36M17}, "halpe": {26: HALPE26}}
 
 
@@ -127,38 +136,46 @@ def _array(file: io.BytesIO) -> Any:
     shape, fortran, dtype = read(file)
     if not dtype.hasobject:
         return _plain(shape, dtype, fortran, file.read())
-    value = _revived(read_plain_pickle(file))
+    value = _Revival()(read_plain_pickle(file))
     return value.item() if isinstance(value, np.ndarray) and value.shape == () else value
 
 
-def _revived(value: Any) -> Any:
-    """What numpy pickled, made anew from its description; containers as they are."""
-    if isinstance(value, dict):
-        return {key: _revived(v) for key, v in value.items() if isinstance(key, str | int)}
-    if isinstance(value, list | tuple):
-        return [_revived(v) for v in value]
-    if not isinstance(value, Inert):
-        return value
-    if value.origin.endswith("multiarray._reconstruct") and isinstance(value.state, tuple):
-        _, shape, dtype, fortran, data = value.state
-        if isinstance(data, list):
-            items = [_revived(item) for item in data]
-            return (
-                items
-                if len(shape) == 1
-                else items[0]
-                if shape == () and len(items) == 1
-                else _nested(items, shape)
-            )
-        return _plain(shape, _dtype(dtype), bool(fortran), data)
-    if value.origin.endswith("multiarray.scalar") and len(value.arguments) == 2:
-        return _plain((), _dtype(value.arguments[0]), False, value.arguments[1]).item()
-    raise ValueError(f"it holds {value.origin[:60]}, which is not read")
+class _Revival:
+    """What numpy pickled, made anew from its description; containers as they are.
+
+    A pickle may hold one list in many places, and that again: a small file with more content than fits the world.
+    """
+
+    def __init__(self) -> None:
+        self.left = _MOST_THINGS
+
+    def __call__(self, value: Any) -> Any:
+        self.left -= 1
+        if self.left < 0:
+            raise ValueError(f"it holds more than {_MOST_THINGS} things")
+        if isinstance(value, dict):
+            return {key: self(v) for key, v in value.items() if isinstance(key, str | int)}
+        if isinstance(value, list | tuple):
+            return [self(v) for v in value]
+        if not isinstance(value, Inert):
+            return value
+        if value.origin.endswith("multiarray._reconstruct") and isinstance(value.state, tuple):
+            _, shape, dtype, fortran, data = value.state
+            if isinstance(data, list):
+                return _nested([self(item) for item in data], tuple(shape))
+            return _plain(shape, _dtype(dtype), bool(fortran), data)
+        if value.origin.endswith("multiarray.scalar") and len(value.arguments) == 2:
+            return _plain((), _dtype(value.arguments[0]), False, value.arguments[1]).item()
+        raise ValueError(f"it holds {value.origin[:60]}, which is not read")
 
 
-def _nested(items: list[Any], shape: tuple[int, ...]) -> list[Any]:
-    """An object array of several dimensions, as lists in lists."""
-    if len(shape) <= 1:
+def _nested(items: list[Any], shape: tuple[int, ...]) -> Any:
+    """An object array of any number of dimensions, as lists in lists."""
+    if shape == () and len(items) == 1:
+        return items[0]
+    if math.prod(shape) != len(items) or not 1 <= len(shape) <= 4:
+        raise ValueError("an array is cut short")
+    if len(shape) == 1:
         return items
     size = math.prod(shape[1:])
     return [_nested(items[k * size : (k + 1) * size], shape[1:]) for k in range(shape[0])]
