@@ -10,9 +10,13 @@ import pytest
 
 from posecli.skeleton import (
     BLAZEPOSE33,
+    COCO17,
     H36M17,
     H36M_RULES,
+    HALPE26,
     LIMBS,
+    OPENPOSE18,
+    OPENPOSE25,
     SKELETONS,
     Skeleton,
     h36m_weights,
@@ -64,6 +68,19 @@ def test_built_joints_of_blazepose() -> None:
     ears = (points[:, 7] + points[:, 8]) / 2
     up = (points[:, 2] + points[:, 5] - points[:, 9] - points[:, 10]) / 2
     np.testing.assert_allclose(made[:, 10], ears + 1.7 * up)
+
+
+@pytest.mark.parametrize("source", [COCO17, OPENPOSE18, OPENPOSE25, HALPE26], ids=lambda s: s.name)
+def test_built_joints_of_other_detectors(source: Skeleton) -> None:
+    """Limbs and trunk as from BlazePose, whatever the order; the head from ears, nose and shoulders, or as it is."""
+    every = {name: RNG.normal(size=(4, 2)) for name in (*BLAZEPOSE33.joint_names, *source.joint_names)}
+    made = to_h36m17(np.stack([every[n] for n in source.joint_names], axis=1), source)
+    same = to_h36m17(np.stack([every[n] for n in BLAZEPOSE33.joint_names], axis=1), BLAZEPOSE33)
+    rest = [j for j in range(17) if j != H36M17.index("Head")]
+    np.testing.assert_allclose(made[:, rest], same[:, rest])
+    ears = (every["left_ear"] + every["right_ear"]) / 2
+    head = every.get("head", 1.75 * ears - 0.15 * every["nose"] - 0.6 * same[:, H36M17.index("Thorax")])
+    np.testing.assert_allclose(made[:, H36M17.index("Head")], head)
 
 
 def test_a_missing_joint_spoils_only_what_is_built_from_it() -> None:
