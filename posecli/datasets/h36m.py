@@ -202,7 +202,7 @@ def read_views(folder: Path, keypoints: str, positions: Takes) -> Views:
 
 
 def find_cameras(
-    positions: Takes, true: Views, points: int = 4000
+    positions: Takes, true: Views, points: int = 1500
 ) -> tuple[dict[str, tuple[CalibratedCamera, ...]], float]:
     """Cameras of every subject from motion and its exact projection, and the worst RMS distance in pixels.
 
