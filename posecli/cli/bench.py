@@ -206,7 +206,6 @@ def h36m(
         raise UsageError(
             "--data needs --weights FILE: released weights, made readable by posecli weights convert"
         )
-    from posecli.bench import table_plots
     from posecli.bench.h36m import run_h36m
     from posecli.bench.plots import check_ending
     from posecli.lifting import LiftConfig
@@ -230,7 +229,9 @@ def h36m(
     if out is not None:
         _write_json(out, content)
     if plot is not None:
-        table_plots.plot_h36m(result, plot)
+        from posecli.bench.table_plots import plot_h36m
+
+        plot_h36m(result, plot)
     if format == "rich":
         for_all = tables.aggregation_table(result)
         say.say()
