@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from posecli.clip import Clip
 from posecli.errors import ExitCode, PosecliError, UsageError
 from posecli.lifting import LiftConfig
+from posecli.loaded import Lifting
 from posecli.media.read import IMAGE_SUFFIXES, natural_key
-from posecli.pipeline import Clip, Lifting, Outcome, check_exports, lift_or_skip
+from posecli.pipeline import Outcome, check_exports, lift_or_skip
 from posecli.reporting import Reporter
 
 

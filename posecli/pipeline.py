@@ -2,114 +2,38 @@
 
 from __future__ import annotations
 
-import math
-import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from posecli import __version__, defaults
+from posecli import defaults
+from posecli.clip import DETECTIONS_SUFFIX, Clip
 from posecli.detect import DETECTORS
-from posecli.detect.clouds import JointClouds
 from posecli.detect.foreign import Timing, load_foreign
 from posecli.detect.heatmaps import Heatmaps
 from posecli.detect.keypoints import Keypoints2D
 from posecli.detect.provenance import difference, provenance, source_identity
 from posecli.detect.store import DetectionsWriter, load_detections, reuse_obstacle
-from posecli.errors import InputError, NobodyError, OutputError, UsageError
+from posecli.errors import NobodyError, OutputError, UsageError
 from posecli.export import EXPORTERS
 from posecli.export.video import save_video
-from posecli.lifting import LiftConfig, lift_keypoints
+from posecli.lifting import LiftConfig
+from posecli.loaded import Lifting
+from posecli.machine import versions
 from posecli.media import open_media
 from posecli.media.frames import Frames
-from posecli.methods import METHODS
-from posecli.methods.base import HeatmapLifter, usual_steps
 from posecli.motion import Motion
 from posecli.reporting import Advance, Reporter, Silent
 from posecli.resume import changed_setting, earlier_motion
-from posecli.uncertainty import Uncertainty
-from posecli.weights import store
-from posecli.weights.format import load_weights
 
-DETECTIONS_SUFFIX = ".detections.h5"
 _MOST_THREADS = 4  # the detector's networks are small: more threads would only wait for each other
-
-
-@dataclass(frozen=True)
-class Clip:
-    """What to read: a video, picture or folder of pictures, or a detections file; `start` and `end` in seconds.
-
-    keypoints: 2D joints that another tool found, a file of format `keypoints_format`; then `path` may be None and
-    `size` (width, height) and `fps` tell what the video would.
-    """
-
-    path: Path
-    start: float | None = None
-    end: float | None = None
-    fps: float | None = None  # of a folder of pictures, or of keypoints without a video
-    keypoints: Path | None = None
-    keypoints_format: str = "auto"
-    size: tuple[int, int] | None = None
-
-    @classmethod
-    def of(
-        cls, path: str | Path | None, start: float | None, end: float | None, fps: float | None,
-        keypoints: str | Path | None, keypoints_format: str, size: tuple[int, int] | None,
-    ) -> Clip:  # fmt: skip
-        """From what a user says; raises UsageError where that does not go together."""
-        if path is None and keypoints is None:
-            raise UsageError("nothing to lift; give a video, or keypoints")
-        if size is not None and (keypoints is None or path is not None):
-            raise UsageError("--size is for --keypoints without a video; a video tells its own")
-        if size is not None and not all(0 < side < 1 << 16 for side in size):
-            raise UsageError(f"--size must be a width and a height in pixels, not {size[0]}x{size[1]}")
-        given = None if keypoints is None else Path(keypoints)
-        place = given if path is None else Path(path)
-        assert place is not None
-        return cls(place, start, end, fps, given, keypoints_format, size)
-
-    def __post_init__(self) -> None:
-        stream = re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(self.path))
-        if (stream or re.fullmatch(r"\d{1,2}", str(self.path))) and not self.path.exists():
-            raise UsageError(
-                f"{self.path}: webcams and streams cannot be lifted, which takes whole stretches of motion at once; "
-                "record or download it, then lift the file"
-            )
-        for name in ("start", "end", "fps"):
-            value = getattr(self, name)
-            if value is not None and not math.isfinite(value):
-                raise UsageError(f"--{name} must be a finite number, not {value}")
-
-    def open(self) -> Frames:
-        return open_media(self.path, start=self.start, end=self.end, fps=self.fps)
-
-    @property
-    def has_video(self) -> bool:
-        return not self.is_detections and self.path != self.keypoints
-
-    @property
-    def is_detections(self) -> bool:
-        return self.keypoints is None and self.path.suffix == ".h5" and self.path.is_file()
-
-    @property
-    def stem(self) -> str:
-        """What the results are called: the name of the file without ending, or of the folder of the pictures."""
-        if self.is_detections:
-            return self.path.name.removesuffix(DETECTIONS_SUFFIX).removesuffix(".h5")
-        place = self.path.resolve() if self.path.name in ("", "..") else self.path
-        if place.is_dir():
-            return place.name or "pictures"
-        if any(c in place.name for c in "*?[") and not place.exists():  # a pattern of pictures
-            return place.parent.resolve().name or "pictures"
-        return place.stem
 
 
 @dataclass
@@ -270,63 +194,6 @@ def detect_to_file(
     with _folder_for_results(target.parent):
         keypoints = walk.detect(target)
     return Detected(keypoints, target, walk.seconds, walk.warnings, walk.reused is not None)
-
-
-class Lifting:
-    """A lifter with its weights on its device, and what is to be recorded of it.
-
-    Raises UsageError or InputError where method, weights, device and settings do not go together.
-    """
-
-    def __init__(self, method: str, weights: str | Path | None, device: str, config: LiftConfig) -> None:
-        if method not in METHODS:
-            raise UsageError(f"unknown method {method!r}; one of: {', '.join(METHODS)}")
-        path = store.find(method, weights)
-        found, self.model, metadata = load_weights(path, choose_device(device))
-        if found != method:
-            raise UsageError(f"{path} are weights of {found}, not of {method}; use --method {found}")
-        steps = config.steps or usual_steps(self.model)
-        most = self.model.config.to_dict().get("timesteps", steps)
-        if steps > most:
-            raise UsageError(f"{method} denoises in at most {most} steps, not {steps}")
-        try:
-            self.rate_hz = float(metadata.get("rate_hz", 30.0))
-            self.size_exponent = float(metadata.get("size_exponent", 0.0))
-            self.uncertainty = Uncertainty.from_metadata(metadata)
-        except (TypeError, ValueError, InputError):
-            raise InputError(f"{path}: its header is damaged; fetch the file again") from None
-        self.config = replace(config, steps=steps)
-        self.record: dict[str, Any] = {
-            "method": method,
-            "weights": path.name,
-            "weights_hash": store.sha256(path),
-            "rate_hz": self.rate_hz,
-            **asdict(self.config),
-        }
-
-    def clouds(self, keypoints: Keypoints2D, heatmaps: Heatmaps | None) -> JointClouds | None:
-        """Where the joints may be, if the method starts from that."""
-        wants = isinstance(self.model, HeatmapLifter) and self.model.cloud_size > 0
-        return JointClouds(keypoints, heatmaps) if wants else None
-
-    def __call__(
-        self,
-        keypoints: Keypoints2D,
-        progress: Callable[[int, int], None] | None = None,
-        clouds: JointClouds | None = None,
-    ) -> Motion:
-        """Lift one clip's keypoints; progress is called with (windows done, windows in all). clouds: from `clouds`,
-        else made from the keypoints' scores alone."""
-        return lift_keypoints(
-            keypoints,
-            self.model,
-            self.config,
-            rate=self.rate_hz,
-            size_exponent=self.size_exponent,
-            uncertainty=self.uncertainty,
-            clouds=clouds or self.clouds(keypoints, None),
-            progress=progress,
-        )
 
 
 class _Walk:
@@ -591,20 +458,3 @@ def frame_ranges(mask: np.ndarray[Any, Any], most: int = 8) -> str:
     return ", ".join(ranges[:most]) + (
         f" and {len(ranges) - most} more stretches" if len(ranges) > most else ""
     )
-
-
-def choose_device(name: str) -> torch.device:
-    """`auto`, `cpu`, `cuda` or `mps` → a device that is there; raises UsageError where it is not."""
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        return torch.device(next(n for n in ("cuda", "mps", "cpu") if there[n]))
-    if name not in there:
-        raise UsageError(f"unknown device {name!r}; one of: auto, cpu, cuda, mps")
-    if not there[name]:
-        raise UsageError(f"this machine's PyTorch has no {name}; use --device cpu")
-    return torch.device(name)
-
-
-def versions() -> dict[str, str]:
-    """Versions of posecli and of what its numbers depend on."""
-    return {"posecli": __version__, **{name: version(name) for name in ("torch", "numpy", "scipy", "av")}}

@@ -222,8 +222,9 @@ def run_posecli(video: Path, detections: bool, warm_up_s: float) -> Run:
     import torch
 
     from posecli.lifting import LiftConfig
+    from posecli.machine import versions
     from posecli.media import open_media
-    from posecli.pipeline import lift, lift_to_files, versions
+    from posecli.pipeline import lift, lift_to_files
 
     config = LiftConfig(hypotheses=1, steps=1)
     if warm_up_s:

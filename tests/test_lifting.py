@@ -29,7 +29,9 @@ from posecli.windows import window_starts
 SIZE = (1280, 720)
 CAMERA = Pinhole.from_fov(SIZE)
 BOX = 0.25  # half the box's side, tangent of an angle
-RAW = LiftConfig(smooth_hz=None, fixed_bones=False)  # what windows, times and gaps do, without the filter after them
+RAW = LiftConfig(
+    smooth_hz=None, fixed_bones=False
+)  # what windows, times and gaps do, without the filter after them
 
 
 class Settings:
@@ -90,7 +92,9 @@ def seconds(count: int, fps: float = 30.0) -> np.ndarray:
 @pytest.mark.parametrize("count", [28, 54, 100])
 def test_windows_blend_without_seams(count: int, overlap: float) -> None:
     times = seconds(count)
-    motion = lift_keypoints(keypoints(times), Linear(), LiftConfig(overlap=overlap, smooth_hz=None, fixed_bones=False))
+    motion = lift_keypoints(
+        keypoints(times), Linear(), LiftConfig(overlap=overlap, smooth_hz=None, fixed_bones=False)
+    )
     np.testing.assert_allclose(motion.joints_3d, answer(person(times)), atol=2e-5)
     assert motion.valid.all() and not motion.bridged.any()
 
@@ -190,10 +194,14 @@ def test_short_gaps_are_bridged_and_marked_long_ones_split() -> None:
 def test_the_limit_of_a_gap_counts_from_sighting_to_sighting() -> None:
     for missing, bridged in ((14, True), (15, False)):  # 15 and 16 steps of 1/30 s
         found = absent(60, (20, 20 + missing))
-        motion = lift_keypoints(keypoints(seconds(60), found=found), Linear(), LiftConfig(max_gap_s=0.51, fixed_bones=False))
+        motion = lift_keypoints(
+            keypoints(seconds(60), found=found), Linear(), LiftConfig(max_gap_s=0.51, fixed_bones=False)
+        )
         assert motion.valid.all() == bridged
     motion = lift_keypoints(
-        keypoints(seconds(60), found=absent(60, (20, 21))), Linear(), LiftConfig(max_gap_s=0, fixed_bones=False)
+        keypoints(seconds(60), found=absent(60, (20, 21))),
+        Linear(),
+        LiftConfig(max_gap_s=0, fixed_bones=False),
     )
     assert motion.segments() == [slice(0, 20), slice(21, 60)]
 

@@ -25,8 +25,9 @@ from posecli.bench.scores import Coverage
 from posecli.detect.store import load_detections
 from posecli.errors import InputError, NobodyError
 from posecli.lifting import LiftConfig
+from posecli.loaded import Lifting
 from posecli.motion import stretches
-from posecli.pipeline import Detected, Lifting, detect_to_file
+from posecli.pipeline import Detected, detect_to_file
 from posecli.reporting import Reporter, Silent
 from posecli.skeleton import H36M17, LIMBS
 

@@ -33,7 +33,7 @@ from posecli.calibration import to_screen
 from posecli.datasets import h36m
 from posecli.errors import InputError, UsageError
 from posecli.lifting import LiftConfig
-from posecli.pipeline import Lifting
+from posecli.loaded import Lifting
 from posecli.reporting import Reporter, Silent
 from posecli.skeleton import H36M17
 

@@ -19,8 +19,8 @@ from posecli.bench.scores import Coverage, Scores, histogram, mean_scores, score
 from posecli.detect.keypoints import Keypoints2D
 from posecli.errors import InputError, NobodyError, UsageError
 from posecli.lifting import LiftConfig
+from posecli.loaded import Lifting
 from posecli.motion import Motion
-from posecli.pipeline import Lifting
 from posecli.reporting import Reporter, Silent
 from posecli.skeleton import BLAZEPOSE33
 from posecli.weights import store

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from posecli import __version__
-from posecli.pipeline import Lifting, versions
+from posecli.loaded import Lifting
+from posecli.machine import versions
 
 _ROOT = Path(__file__).resolve().parents[2]
 

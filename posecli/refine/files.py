@@ -10,8 +10,8 @@ import numpy as np
 from posecli.detect.provenance import source_identity
 from posecli.errors import InputError, OutputError, UsageError
 from posecli.export.npz import save_npz
+from posecli.machine import choose_device, versions
 from posecli.motion import Motion
-from posecli.pipeline import choose_device, versions
 from posecli.refine import REFINERS
 from posecli.refine.apply import NetworkRefiner, Refiner, TimeFilter, refine_motion
 from posecli.refine.filters import FILTERS

@@ -19,9 +19,9 @@ from posecli.corpus.simulate import MotionClip, SimulatorConfig
 from posecli.corpus.store import ACKNOWLEDGEMENT, load_corpus
 from posecli.errors import InputError, PosecliError, UsageError
 from posecli.files import atomic_write
+from posecli.machine import choose_device
 from posecli.methods import METHODS
 from posecli.methods.base import Lifter
-from posecli.pipeline import choose_device
 from posecli.refine.d3prefiner import D3PRefiner, D3PRefinerConfig
 from posecli.refine.noise import NoiseModel
 from posecli.refine.pairs import Pairs, cross_fitted_pairs, lifted_pairs

@@ -18,7 +18,7 @@ from posecli.corpus.store import TEST_SUBJECTS
 from posecli.errors import InputError, UsageError
 from posecli.facing import face_windows
 from posecli.lifting import LiftConfig, lift_keypoints
-from posecli.pipeline import Lifting
+from posecli.loaded import Lifting
 from posecli.skeleton import H36M17, LIMBS, Skeleton
 
 WINDOW, STRIDE = 30, 15
@@ -106,7 +106,9 @@ class Oracle:
 def test_who_knows_the_truth_scores_nothing(benchmark_: OpenBenchmark) -> None:
     few = replace(benchmark_, clips=benchmark_.clips[::9])
     oracle = Oracle.of(few)
-    config = LiftConfig(smooth_hz=None, fixed_bones=False)  # smoothing would take something from the truth as well
+    config = LiftConfig(
+        smooth_hz=None, fixed_bones=False
+    )  # smoothing would take something from the truth as well
     result = evaluate(open_samples(few, "true"), lambda k: lift_keypoints(k, oracle, config))  # type: ignore[arg-type]
     overall = result.overall
     assert overall.mpjpe_mm < 0.01 and overall.p_mpjpe_mm < 0.01 and overall.mpjve_mm < 0.01

@@ -33,7 +33,8 @@ from posecli.detect.keypoints import Keypoints2D
 from posecli.detect.store import DetectionsWriter, load_detections
 from posecli.errors import InputError, NobodyError, PosecliError, UsageError
 from posecli.lifting import LiftConfig
-from posecli.pipeline import Lifting, lift_to_files
+from posecli.loaded import Lifting
+from posecli.pipeline import lift_to_files
 from posecli.skeleton import BLAZEPOSE33, COCO17, H36M17, HALPE26, OPENPOSE25, Skeleton
 
 ASIDE = Timing(fps=FPS, size=SIZE)

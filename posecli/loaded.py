@@ -1,0 +1,87 @@
+"""A lifter ready for use, from its name and its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from posecli.detect.clouds import JointClouds
+from posecli.detect.heatmaps import Heatmaps
+from posecli.detect.keypoints import Keypoints2D
+from posecli.errors import InputError, UsageError
+from posecli.lifting import LiftConfig, lift_keypoints
+from posecli.machine import choose_device
+from posecli.methods import METHODS
+from posecli.methods.base import HeatmapLifter, usual_steps
+from posecli.motion import Motion
+from posecli.uncertainty import Uncertainty
+from posecli.weights import store
+from posecli.weights.format import load_weights
+
+
+class Lifting:
+    """A lifter with its weights on its device, and what is to be recorded of it.
+
+    Raises UsageError or InputError where method, weights, device and settings do not go together.
+    """
+
+    def __init__(self, method: str, weights: str | Path | None, device: str, config: LiftConfig) -> None:
+        if method not in METHODS:
+            raise UsageError(f"unknown method {method!r}; one of: {', '.join(METHODS)}")
+        path = store.find(method, weights)
+        found, self.model, metadata = load_weights(path, choose_device(device))
+        if found not in METHODS:
+            raise UsageError(f"{path} refines what a lifter made; use `posecli refine`")
+        if found != method:
+            raise UsageError(f"{path} are weights of {found}, not of {method}; use --method {found}")
+        steps = config.steps or usual_steps(self.model)
+        most = self.model.config.to_dict().get("timesteps", steps)
+        if steps > most:
+            raise UsageError(f"{method} denoises in at most {most} steps, not {steps}")
+        try:
+            self.rate_hz = float(metadata.get("rate_hz", 30.0))
+            self.size_exponent = float(metadata.get("size_exponent", 0.0))
+            self.uncertainty = Uncertainty.from_metadata(metadata)
+        except (TypeError, ValueError, InputError):
+            raise InputError(f"{path}: its header is damaged; fetch the file again") from None
+        self.config, self._path = replace(config, steps=steps), path
+        self._other_input = metadata.get("input")
+        self.record: dict[str, Any] = {
+            "method": method,
+            "weights": path.name,
+            "weights_hash": store.sha256(path),
+            "rate_hz": self.rate_hz,
+            **asdict(self.config),
+        }
+
+    def clouds(self, keypoints: Keypoints2D, heatmaps: Heatmaps | None) -> JointClouds | None:
+        """Where the joints may be, if the method starts from that."""
+        wants = isinstance(self.model, HeatmapLifter) and self.model.cloud_size > 0
+        return JointClouds(keypoints, heatmaps) if wants else None
+
+    def __call__(
+        self,
+        keypoints: Keypoints2D,
+        progress: Callable[[int, int], None] | None = None,
+        clouds: JointClouds | None = None,
+    ) -> Motion:
+        """Lift one clip's keypoints; progress is called with (windows done, windows in all). clouds: from `clouds`,
+        else made from the keypoints' scores alone. Raises InputError for weights of a paper, which want its screen
+        coordinates and not what a camera turned to the person sees."""
+        if self._other_input is not None:
+            raise InputError(
+                f"{self._path} was trained on a data set's own screen coordinates ({self._other_input}), which a video "
+                "does not give. Use posecli's weights; these are for `posecli bench h36m`"
+            )
+        return lift_keypoints(
+            keypoints,
+            self.model,
+            self.config,
+            rate=self.rate_hz,
+            size_exponent=self.size_exponent,
+            uncertainty=self.uncertainty,
+            clouds=clouds or self.clouds(keypoints, None),
+            progress=progress,
+        )
