@@ -38,7 +38,7 @@ def test_weights_for_a_data_sets_screen_coordinates_lift_no_video(tmp_path: Path
     save_weights(ours, "mixste", network)
     save_weights(theirs, "mixste", network, {"input": "X / w * 2 - [1, h / w]"})
     assert Lifting("mixste", ours, "cpu", LiftConfig())(keypoints()).valid.all()
-    with pytest.raises(InputError, match="screen coordinates .* `posecli bench h36m`"):
+    with pytest.raises(InputError, match=r"screen coordinates .* `posecli bench h36m`"):
         Lifting("mixste", theirs, "cpu", LiftConfig())(keypoints())
 
 
