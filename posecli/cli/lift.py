@@ -55,7 +55,7 @@ def lift(
     fov: o.Fov = None,
     height: o.Height = None,
     max_gap: o.MaxGap = 0.5,
-    smooth: o.Smooth = "5",
+    smooth: o.Smooth = "7",
     fixed_bones: o.FixedBones = True,
     detector: o.Detector = defaults.DETECTOR,
     weights: o.Weights = None,

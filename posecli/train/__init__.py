@@ -16,12 +16,13 @@ from posecli.corpus.store import ACKNOWLEDGEMENT, load_corpus
 from posecli.errors import UsageError
 from posecli.files import atomic_write
 from posecli.methods import METHODS
+from posecli.methods.base import usual_steps
 from posecli.methods.diffpose import DiffPose
 from posecli.train.calibrate import calibrate
 from posecli.train.card import write_card
 from posecli.train.config import TrainConfig
 from posecli.train.curve import plot_curve
-from posecli.train.data import PairedSet
+from posecli.train.data import PAIRS_RATE, PairedSet
 from posecli.train.devices import main_process
 from posecli.train.loop import Progress, train
 from posecli.train.validation import validation_batches
@@ -51,6 +52,10 @@ def make_weights(
     """
     model, start = _network(method, config)
     simulator = SimulatorConfig(**config.simulator)
+    if pairs is not None and simulator.rate != PAIRS_RATE:
+        raise UsageError(
+            f"the paired set has {PAIRS_RATE:g} frames/s, not the simulator's {simulator.rate:g}"
+        )
     paired = None if pairs is None else PairedSet.read(pairs, model.window, simulator.size_exponent)
     outcome = train(
         model, load_corpus(data, "train"), load_corpus(data, "val"), config, folder,
@@ -62,7 +67,12 @@ def make_weights(
         "size_exponent": simulator.size_exponent,
         "error_std_m": [[round(float(v), 5) for v in row] for row in validation.error_std],
         "validation": validation.as_dict(),
-        "training": asdict(replace(config, model=model.config.to_dict() if start else config.model)),
+        "training": asdict(
+            replace(
+                config, init=Path(config.init).name, model=model.config.to_dict() if start else config.model
+            )
+        ),
+        "steps_used": usual_steps(model),
         "device": outcome.device,
         "processes": outcome.processes,
         "corpus_sha256": store.sha256(data),

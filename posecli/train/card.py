@@ -19,6 +19,7 @@ def write_card(path: Path, weights: Path, method: str, metadata: dict[str, Any])
     settings = "\n".join(
         f"| {key} | `{value}` |" for key, value in training.items() if key not in ("model", "simulator")
     )
+    pairs = " --pairs pairs.h5" if "pairs_sha256" in metadata else ""
     network = {**METHODS[method].defaults, **training["model"]}
     model = ", ".join(f"{key} `{value}`" for key, value in network.items())
     text = f"""# {weights.name}
@@ -29,7 +30,8 @@ No video of people and no licensed data set was used.
 
 - SHA-256 `{store.sha256(weights)}`
 - Size {weights.stat().st_size / 2**20:.1f} MiB (float16)
-- Made by `posecli train {method} --data corpus.h5 --config CONFIG`; corpus SHA-256 `{metadata["corpus_sha256"]}`
+- Made by `posecli train {method} --data corpus.h5 --config CONFIG{pairs}`; corpus SHA-256
+  `{metadata["corpus_sha256"]}`
   (`posecli data build cmu cmu_raw.tar.xz --out corpus.h5`){_origin(metadata)}
 - On {metadata["processes"]} x {metadata["device"]}; {100 * metadata["waiting"]:.1f} % of the time spent making data
 - Windows at {metadata["rate_hz"]:g} frames/s, 17 joints normalised to the person's box, whose size shows with the
@@ -38,8 +40,8 @@ No video of people and no licensed data set was used.
 
 ## Measured
 
-On held-out people (the corpus's validation subjects) with simulated detections, one hypothesis, one step; the
-weights were chosen on this set:
+On held-out people (the corpus's validation subjects) with simulated detections, one hypothesis, steps:
+{metadata["steps_used"]}; the weights were chosen on this set:
 
 | measure | mm |
 |---|---|

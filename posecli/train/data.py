@@ -21,6 +21,9 @@ from posecli.methods.common import mirrored
 from posecli.skeleton import H36M17
 from posecli.train.validation import Windows
 
+PAIRS_RATE = 30.0
+"""Hz, of every paired set (`posecli.corpus.pairs.RATE`, whose module brings the detector along)."""
+
 
 class Source(Protocol):
     """Anything that windows can be drawn from, all randomness from `generator`."""

@@ -23,7 +23,8 @@ class RunLog:
         if self.path.exists():
             with self.path.open(encoding="utf-8", newline="") as file:
                 rows = [row for row in csv.reader(file) if row]
-        kept = [row for row in rows if not row[0].isdecimal() or int(row[0]) <= step]
+        # A run from the start keeps nothing, not even the heading: it may have other columns.
+        kept = [row for row in rows if not row[0].isdecimal() or int(row[0]) <= step] if step else []
         self.empty = not kept
         if kept != rows:
             with atomic_write(self.path) as temporary:
