@@ -60,7 +60,7 @@ def person(found: np.ndarray, fps: float = 30.0) -> Keypoints2D:
 
 
 def lift(count: int, **settings: Any) -> Motion:
-    config = LiftConfig(keep_hypotheses=True, **settings)
+    config = LiftConfig(keep_hypotheses=True, fixed_bones=False, **settings)
     return lift_keypoints(person(np.ones(count, bool)), Noisy(), config)
 
 
@@ -117,7 +117,9 @@ def test_the_result_is_freed_from_trembling() -> None:
     expected = np.sqrt(np.mean(gain**2))
     assert calm.joints_3d[:, 1:].std() / rough.joints_3d[:, 1:].std() == pytest.approx(expected, rel=0.02)
     np.testing.assert_allclose(calm.joints_3d, low_pass(rough.joints_3d, 30, 5.0), atol=1e-5)
-    fast = lift_keypoints(person(np.ones(1200, bool), 60.0), Noisy())
+    fast = lift_keypoints(
+        person(np.ones(1200, bool), 60.0), Noisy(), LiftConfig(smooth_hz=5.0, fixed_bones=False)
+    )
     jerk = np.diff(fast.joints_3d, 2, axis=0).std() * 60**2
     assert jerk == pytest.approx(np.diff(calm.joints_3d, 2, axis=0).std() * 30**2, rel=0.25)
 
@@ -125,9 +127,9 @@ def test_the_result_is_freed_from_trembling() -> None:
 def test_gaps_stay_gaps_and_stretches_are_smoothed_apart() -> None:
     found = np.ones(120, bool)
     found[50:80] = False
-    motion = lift_keypoints(person(found), Noisy(), LiftConfig(smooth_hz=2.0))
+    motion = lift_keypoints(person(found), Noisy(), LiftConfig(smooth_hz=2.0, fixed_bones=False))
     np.testing.assert_array_equal(motion.valid, found)
-    alone = lift_keypoints(person(found[:50]), Noisy(), LiftConfig(smooth_hz=2.0))
+    alone = lift_keypoints(person(found[:50]), Noisy(), LiftConfig(smooth_hz=2.0, fixed_bones=False))
     np.testing.assert_allclose(motion.joints_3d[:50], alone.joints_3d, atol=1e-6)
 
 
