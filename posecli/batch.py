@@ -12,8 +12,9 @@ from posecli.errors import ExitCode, PosecliError, UsageError
 from posecli.lifting import LiftConfig
 from posecli.loaded import Lifting
 from posecli.media.read import IMAGE_SUFFIXES, natural_key
-from posecli.pipeline import Outcome, check_exports, lift_or_skip
+from posecli.pipeline import check_exports, lift_or_skip
 from posecli.reporting import Reporter
+from posecli.walk import Outcome
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from posecli.camera import DEFAULT_FOV_DEG, Pinhole
 from posecli.corpus.mannequin import Stage, Style
 from posecli.corpus.mannequin_room import Ground
 from posecli.media.write import VideoWriter
-from posecli.pipeline import Outcome, lift_to_files
+from posecli.pipeline import lift_to_files
 from posecli.reporting import Reporter, Silent
 from posecli.skeleton import LIMBS
+from posecli.walk import Outcome
 
 SIZE = (720, 1280)
 """Width and height of the rendered clip, a phone held upright."""

@@ -24,15 +24,12 @@ from posecli.grid_clouds import GridClouds
 from posecli.methods.base import HeatmapLifter, Lifter, usual_steps
 from posecli.motion import Motion
 from posecli.segments import Segment, bridge, segments
-from posecli.skeleton import H36M17, H36M_RULES, LIMBS
+from posecli.skeleton import H36M17, H36M_RULES, HEIGHT_OVER_CHAIN, LIMBS
 from posecli.smooth import low_pass
 from posecli.uncertainty import Uncertainty
 from posecli.windows import lift_grid, window_starts
 
 _HEIGHT_BONES = (((5, 6), (2, 3)), ((4, 5), (1, 2)), ((0, 7),), ((7, 8),), ((8, 9),), ((9, 10),))
-_BEYOND_THE_CHAIN = 1.10
-"""Standing height over the length of the chain ankle → head of Human3.6M-17, which lacks what lies between
-ankle and floor and between head joint and crown: about 0.16 m where the chain measures 1.59 m (CMU's adults)."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +182,7 @@ def standing_height(poses: NDArray[np.floating]) -> float:
         np.mean([np.median(np.linalg.norm(poses[:, a] - poses[:, b], axis=-1)) for a, b in sides])
         for sides in _HEIGHT_BONES
     ]
-    return float(np.sum(bones)) * _BEYOND_THE_CHAIN
+    return float(np.sum(bones)) * HEIGHT_OVER_CHAIN
 
 
 def _check(keypoints: Keypoints2D, lifter: Lifter, rate: float, size_exponent: float) -> None:

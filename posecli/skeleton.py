@@ -84,6 +84,10 @@ H36M17 = Skeleton(
 )  # fmt: skip
 """Human3.6M-17 as VideoPose3D orders it; the skeleton of every posecli result."""
 
+HEIGHT_OVER_CHAIN = 1.10
+"""Standing height over the length of the chain ankle → head of Human3.6M-17, which lacks what lies between
+ankle and floor and between head joint and crown: about 0.16 m where the chain measures 1.59 m (CMU's adults)."""
+
 LIMBS = (1, 2, 3, 4, 5, 6, 11, 12, 13, 14, 15, 16)
 """The twelve Human3.6M-17 joints that marker sets define alike (hips to ankles, shoulders to wrists)."""
 

@@ -15,7 +15,8 @@ import posecli
 from posecli.errors import InputError, NobodyError, OutputError, UsageError
 from posecli.lifting import LiftConfig
 from posecli.media import VideoWriter
-from posecli.pipeline import Outcome, detect_to_file, frame_ranges, lift_to_files
+from posecli.pipeline import detect_to_file, lift_to_files
+from posecli.walk import Outcome, frame_ranges
 
 RATE = 24.0
 

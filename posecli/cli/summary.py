@@ -11,7 +11,7 @@ from posecli.errors import ExitCode, PosecliError
 
 if TYPE_CHECKING:
     from posecli.batch import Result
-    from posecli.pipeline import Outcome
+    from posecli.walk import Outcome
 
 _SCALES = {
     "prior": "the size of people in the training data (--height sets it)",

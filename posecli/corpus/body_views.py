@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from posecli.corpus.landmarks_seen import LANDMARK_NAMES, SEEN_POINTS
 from posecli.corpus.store import LANDMARKS, POINT_NAMES
 from posecli.corpus.viewpoints import Seen
+from posecli.skeleton import HEIGHT_OVER_CHAIN
 
 _P = {name: k for k, name in enumerate((*POINT_NAMES, "skull"))}  # skull: midway between the ears
 _SIDE = [
@@ -23,7 +24,6 @@ _SIDE = [
 ]
 _FACE = [k for k, p in enumerate(SEEN_POINTS) if POINT_NAMES[p] in LANDMARKS]
 _HIPS = [LANDMARK_NAMES.index(n) for n in ("left_hip", "right_hip")]
-_BEYOND_THE_CHAIN = 1.10  # standing height over the chain ankle → head, as in `posecli.lifting`
 _CHAIN = ((2, 1), (3, 2), (0, 7), (7, 8), (8, 9), (9, 10))
 
 # Flesh that can hide a joint: from point to point, radius in metres of an adult.
@@ -89,7 +89,7 @@ def _half_height(points: Tensor) -> Tensor:
     """(B, 1): half the standing height by the bones of a window's first frame."""
     first = points[:, 0]
     ends = first[:, [b for _, b in _CHAIN]] - first[:, [a for a, _ in _CHAIN]]
-    return torch.linalg.vector_norm(ends, dim=-1).sum(-1, keepdim=True) * (_BEYOND_THE_CHAIN / 2)
+    return torch.linalg.vector_norm(ends, dim=-1).sum(-1, keepdim=True) * (HEIGHT_OVER_CHAIN / 2)
 
 
 # Which of the five parts below a landmark sits on.

@@ -39,7 +39,6 @@ SHORT = (
 
 CAMERAS = ("54138969", "55011271", "58860488", "60457274")
 IMAGE_SIZES = ((1000, 1002), (1000, 1000), (1000, 1000), (1000, 1002))
-RATE_HZ = 50.0
 DROPPED = (("S11", "Directions"),)
 """Takes that every evaluation leaves out: a corrupted video."""
 

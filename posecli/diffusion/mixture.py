@@ -100,12 +100,6 @@ class Mixture:
         return self.mean_of(component) + self.noise_of(component, white)
 
 
-def standard_normal(frames: int, dims: int, like: Tensor) -> Mixture:
-    """N(0, I) for every frame: with it the diffusion below is the standard one (equation 4)."""
-    shape = (frames, 1, dims)
-    return Mixture(like.new_ones(frames, 1), like.new_zeros(shape), like.new_ones(shape))
-
-
 # Expectation–maximisation (equation 6) ------------------------------------------------------------------
 
 

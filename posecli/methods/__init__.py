@@ -31,59 +31,66 @@ class MethodEntry:
     defaults: dict[str, Any]
 
 
+def _entry(title: str, paper: str, method: Callable[[Any], nn.Module], config: Any) -> MethodEntry:
+    """config: the method's class of settings, which has defaults, `to_dict` and `from_dict`."""
+    return MethodEntry(
+        title, paper, lambda settings: method(config.from_dict(settings)).eval(), config().to_dict()
+    )
+
+
 METHODS: dict[str, MethodEntry] = {
-    "ddhpose": MethodEntry(
-        title="DDHPose: disentangled diffusion of bone lengths and directions, over a window of frames",
-        paper="Cai et al., AAAI 2024",
-        build=lambda settings: DDHPose(DDHPoseConfig.from_dict(settings)).eval(),
-        defaults=DDHPoseConfig().to_dict(),
+    "ddhpose": _entry(
+        "DDHPose: disentangled diffusion of bone lengths and directions, over a window of frames",
+        "Cai et al., AAAI 2024",
+        DDHPose,
+        DDHPoseConfig,
     ),
-    "d3dp": MethodEntry(
-        title="D3DP: diffusion of the pose, over a window of frames",
-        paper="Shan et al., ICCV 2023",
-        build=lambda settings: D3DP(D3DPConfig.from_dict(settings)).eval(),
-        defaults=D3DPConfig().to_dict(),
+    "d3dp": _entry(
+        "D3DP: diffusion of the pose, over a window of frames",
+        "Shan et al., ICCV 2023",
+        D3DP,
+        D3DPConfig,
     ),
-    "mixste": MethodEntry(
-        title="MixSTE: attention over joints and frames in turn, over a window of frames",
-        paper="Zhang et al., CVPR 2022",
-        build=lambda settings: MixSTE(MixSTEConfig.from_dict(settings)).eval(),
-        defaults=MixSTEConfig().to_dict(),
+    "mixste": _entry(
+        "MixSTE: attention over joints and frames in turn, over a window of frames",
+        "Zhang et al., CVPR 2022",
+        MixSTE,
+        MixSTEConfig,
     ),
-    "stcformer": MethodEntry(
-        title="STCFormer: attention over joints and frames side by side, over a window of frames",
-        paper="Tang et al., CVPR 2023",
-        build=lambda settings: STCFormer(STCFormerConfig.from_dict(settings)).eval(),
-        defaults=STCFormerConfig().to_dict(),
+    "stcformer": _entry(
+        "STCFormer: attention over joints and frames side by side, over a window of frames",
+        "Tang et al., CVPR 2023",
+        STCFormer,
+        STCFormerConfig,
     ),
-    "graformer": MethodEntry(
-        title="GraFormer: graph convolutions and attention over joints, frame by frame",
-        paper="Zhao et al., CVPR 2022",
-        build=lambda settings: GraFormerLifter(GraFormerConfig.from_dict(settings)).eval(),
-        defaults=GraFormerConfig().to_dict(),
+    "graformer": _entry(
+        "GraFormer: graph convolutions and attention over joints, frame by frame",
+        "Zhao et al., CVPR 2022",
+        GraFormerLifter,
+        GraFormerConfig,
     ),
-    "mgcn": MethodEntry(
-        title="Modulated GCN: graph convolutions with weights modulated by joint, frame by frame",
-        paper="Zou & Tang, ICCV 2021",
-        build=lambda settings: ModulatedGCNLifter(ModulatedGCNConfig.from_dict(settings)).eval(),
-        defaults=ModulatedGCNConfig().to_dict(),
+    "mgcn": _entry(
+        "Modulated GCN: graph convolutions with weights modulated by joint, frame by frame",
+        "Zou & Tang, ICCV 2021",
+        ModulatedGCNLifter,
+        ModulatedGCNConfig,
     ),
-    "diffpose": MethodEntry(
-        title="DiffPose as the paper tells it: from heatmaps through a fitted mixture, by frame or window",
-        paper="Gong et al., CVPR 2023",
-        build=lambda settings: DiffPose(DiffPoseConfig.from_dict(settings)).eval(),
-        defaults=DiffPoseConfig().to_dict(),
+    "diffpose": _entry(
+        "DiffPose as the paper tells it: from heatmaps through a fitted mixture, by frame or window",
+        "Gong et al., CVPR 2023",
+        DiffPose,
+        DiffPoseConfig,
     ),
-    "diffpose-official": MethodEntry(
-        title="DiffPose as its authors' code has it: denoising of a first guess, by frame or window",
-        paper="Gong et al., CVPR 2023",
-        build=lambda settings: DiffPoseOfficial(DiffPoseOfficialConfig.from_dict(settings)).eval(),
-        defaults=DiffPoseOfficialConfig().to_dict(),
+    "diffpose-official": _entry(
+        "DiffPose as its authors' code has it: denoising of a first guess, by frame or window",
+        "Gong et al., CVPR 2023",
+        DiffPoseOfficial,
+        DiffPoseOfficialConfig,
     ),
-    "diffupose": MethodEntry(
-        title="DiffuPose: diffusion of the pose, given its 2D pose, frame by frame",
-        paper="Choi et al., IROS 2023",
-        build=lambda settings: DiffuPose(DiffuPoseConfig.from_dict(settings)).eval(),
-        defaults=DiffuPoseConfig().to_dict(),
+    "diffupose": _entry(
+        "DiffuPose: diffusion of the pose, given its 2D pose, frame by frame",
+        "Choi et al., IROS 2023",
+        DiffuPose,
+        DiffuPoseConfig,
     ),
 }

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from posecli.diffusion import noise
+from posecli.skeleton import Skeleton
 
 
 @dataclass(frozen=True)
@@ -56,3 +59,24 @@ def dropout_source(generator: torch.Generator, x: Tensor) -> torch.Generator | N
     another device cannot; there the global one has to.
     """
     return generator if generator.device == x.device else None
+
+
+class PoseSampler(nn.Module):
+    """A method that samples whole poses from noise (D3DP, DDHPose): how it answers as a `methods.base.DrawsNoise`.
+
+    Subclasses have `skeleton` and `sample(x2d, *, hypotheses, steps, draw)` → (B, H, T, J, 3), root not zeroed.
+    """
+
+    skeleton: Skeleton
+    sample: Callable[..., Tensor]
+
+    @torch.no_grad()
+    def lift_windows(self, x2d: Tensor, *, hypotheses: int, steps: int, generator: torch.Generator) -> Tensor:
+        """See `methods.base.Lifter`."""
+        draw = noise.from_generator(generator, x2d.device)
+        return self.lift_drawing(x2d, hypotheses=hypotheses, steps=steps, draw=draw)
+
+    def lift_drawing(self, x2d: Tensor, *, hypotheses: int, steps: int, draw: noise.Noise) -> Tensor:
+        """See `methods.base.DrawsNoise`."""
+        pose = self.sample(x2d, hypotheses=hypotheses, steps=steps, draw=draw)
+        return pose - pose[..., self.skeleton.root, None, :]

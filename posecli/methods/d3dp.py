@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from posecli.diffusion import gaussian, noise, sampler, schedules
 from posecli.methods.common import (
     Losses,
+    PoseSampler,
     both_ways,
     check_windows,
     dropout_source,
@@ -51,7 +52,7 @@ class Step:
         return (self.noise,)
 
 
-class D3DP(nn.Module):
+class D3DP(PoseSampler):
     """The method: network, forward diffusion with its loss, and sampler. All poses in metres."""
 
     def __init__(self, config: D3DPConfig) -> None:
@@ -92,17 +93,6 @@ class D3DP(nn.Module):
         inner = dropout_source(generator, pose)
         prediction = self.net(x2d, self._seen(state)[:, None], t, inner)[:, 0]
         return Losses(position_loss(prediction, pose))
-
-    @torch.no_grad()
-    def lift_windows(self, x2d: Tensor, *, hypotheses: int, steps: int, generator: torch.Generator) -> Tensor:
-        """See `methods.base.Lifter`."""
-        draw = noise.from_generator(generator, x2d.device)
-        return self.lift_drawing(x2d, hypotheses=hypotheses, steps=steps, draw=draw)
-
-    def lift_drawing(self, x2d: Tensor, *, hypotheses: int, steps: int, draw: noise.Noise) -> Tensor:
-        """See `methods.base.DrawsNoise`."""
-        pose = self.sample(x2d, hypotheses=hypotheses, steps=steps, draw=draw)
-        return pose - pose[..., self.skeleton.root, None, :]
 
     @torch.no_grad()
     def sample(

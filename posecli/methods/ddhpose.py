@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from posecli.diffusion import gaussian, noise, sampler, schedules
 from posecli.methods.common import (
     Losses,
+    PoseSampler,
     both_ways,
     check_windows,
     dropout_source,
@@ -67,7 +68,7 @@ class Step:
     noises: tuple[Tensor, Tensor]  # likewise
 
 
-class DDHPose(nn.Module):
+class DDHPose(PoseSampler):
     """The method: network, forward diffusion with its losses, and sampler. All poses in metres."""
 
     def __init__(self, config: DDHPoseConfig) -> None:
@@ -178,17 +179,6 @@ class DDHPose(nn.Module):
         return BoneLosses(total, position, length_loss, direction_loss)
 
     # Sampling (eq. 4)
-
-    @torch.no_grad()
-    def lift_windows(self, x2d: Tensor, *, hypotheses: int, steps: int, generator: torch.Generator) -> Tensor:
-        """See `methods.base.Lifter`."""
-        draw = noise.from_generator(generator, x2d.device)
-        return self.lift_drawing(x2d, hypotheses=hypotheses, steps=steps, draw=draw)
-
-    def lift_drawing(self, x2d: Tensor, *, hypotheses: int, steps: int, draw: noise.Noise) -> Tensor:
-        """See `methods.base.DrawsNoise`."""
-        pose = self.sample(x2d, hypotheses=hypotheses, steps=steps, draw=draw)
-        return pose - pose[..., self.skeleton.root, None, :]
 
     @torch.no_grad()
     def sample(

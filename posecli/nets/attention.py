@@ -99,6 +99,11 @@ def drop_path(x: Tensor, rate: float, shape: tuple[int, ...], generator: torch.G
     return x * (keep / (1 - rate))
 
 
+def dropout(x: Tensor, rate: float, training: bool, generator: torch.Generator | None) -> Tensor:
+    """Dropout whose draws come from `generator` (the global one if there is none)."""
+    return drop_path(x, rate, tuple(x.shape), generator) if training and rate > 0 else x
+
+
 class Block(nn.Module):
     """Pre-norm transformer block: x + Attention(LN x), then x + MLP(LN x) (MixSTE; LN eps 1e-6, exact GELU).
 

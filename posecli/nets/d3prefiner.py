@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from posecli.nets.attention import drop_path, sinusoid
+from posecli.nets.attention import dropout, sinusoid
 from posecli.nets.stcformer import CrissCross
 
 
@@ -37,9 +37,7 @@ class DenoisingBlock(nn.Module):
         return x + self._drop(self.fc2(hidden), generator)
 
     def _drop(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
-        if not self.training or self.dropout == 0.0:
-            return x
-        return drop_path(x, self.dropout, tuple(x.shape), generator)
+        return dropout(x, self.dropout, self.training, generator)
 
 
 class PoseDenoiser(nn.Module):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from posecli.nets import graph
+from posecli.nets.attention import dropout
 
 
 class GraFormerLayer(nn.Module):
@@ -44,7 +45,7 @@ class GraFormerLayer(nn.Module):
         """x (J, N, C), step (N, E) → (J, N, C). generator: source of dropout's draws while training."""
 
         def drop(branch: Tensor, rate: float) -> Tensor:
-            return graph.dropout(branch, rate, self.training, generator)
+            return dropout(branch, rate, self.training, generator)
 
         x = x + drop(self.attention(self.norm1(x)), self.dropout)
         x = x + drop(self.mlp(self.norm2(x)), self.dropout)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from posecli.nets.attention import attend, drop_path
+from posecli.nets.attention import attend
 
 
 def joints_first(x: Tensor) -> Tensor:
@@ -24,11 +24,6 @@ def joints_last(tokens: Tensor, shape: Sequence[int]) -> Tensor:
     """Tokens (J, N, C) → (*shape, J, C) with N = product of `shape`, as float32 at least."""
     tokens = tokens.to(torch.promote_types(tokens.dtype, torch.float32))
     return tokens.transpose(0, 1).reshape(*shape, tokens.shape[0], tokens.shape[-1])
-
-
-def dropout(x: Tensor, rate: float, training: bool, generator: torch.Generator | None) -> Tensor:
-    """Dropout whose draws come from `generator` (the global one if there is none)."""
-    return drop_path(x, rate, tuple(x.shape), generator) if training and rate > 0 else x
 
 
 # Adjacency ---------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from posecli.nets.attention import attend, drop_path
+from posecli.nets.attention import attend, drop_path, dropout
 
 PART_SHARE = (1e-4, 1e-9)
 """What the part embedding is multiplied with before it is added to the spatial and to the temporal half. As
@@ -82,9 +82,7 @@ class CrissCrossBlock(nn.Module):
         return x + self._drop(self.fc2(hidden), generator)
 
     def _drop(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
-        if not self.training or self.dropout == 0.0:
-            return x
-        return drop_path(x, self.dropout, tuple(x.shape), generator)
+        return dropout(x, self.dropout, self.training, generator)
 
 
 class STCFormerNet(nn.Module):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from posecli.refine.d3prefiner import D3PRefiner, D3PRefinerConfig
 from posecli.refine.noise import NoiseModel
 from posecli.refine.pairs import Pairs, cross_fitted_pairs, lifted_pairs
 from posecli.reporting import Reporter, Silent
+from posecli.settings_file import read_settings
 from posecli.train.config import TrainConfig
 from posecli.weights import store
 from posecli.weights.format import load_weights, save_weights
@@ -79,16 +79,7 @@ class RefinerTraining:
     @classmethod
     def from_toml(cls, path: Path) -> RefinerTraining:
         """Raises InputError or UsageError where the file cannot be used."""
-        try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InputError(f"cannot read {path}: {error.strerror}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise InputError(f"{path} is not TOML: {error}") from None
-        known = {f.name for f in fields(cls)}
-        if unknown := set(values) - known:
-            raise UsageError(f"{path}: unknown setting {min(unknown)!r}; one of: {', '.join(sorted(known))}")
-        return cls(**values)
+        return read_settings(cls, path)
 
 
 @dataclass(frozen=True)

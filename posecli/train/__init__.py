@@ -57,8 +57,9 @@ def make_weights(
             f"the paired set has {PAIRS_RATE:g} frames/s, not the simulator's {simulator.rate:g}"
         )
     paired = None if pairs is None else PairedSet.read(pairs, model.window, simulator.size_exponent)
+    validating = load_corpus(data, "val")
     outcome = train(
-        model, load_corpus(data, "train"), load_corpus(data, "val"), config, folder,
+        model, load_corpus(data, "train"), validating, config, folder,
         paired=paired, device=device, start=start, progress=progress,
     )  # fmt: skip
     validation = outcome.validation
@@ -88,7 +89,7 @@ def make_weights(
     if not main_process():
         return weights, card
     model.cpu().eval()
-    seen = validation_batches(load_corpus(data, "val"), model.window, config)
+    seen = validation_batches(validating, model.window, config)
     if paired is not None:
         seen += paired.val.batches()
     others = load_corpus(data, "test")

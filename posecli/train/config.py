@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from posecli.corpus.simulate import SimulatorConfig
-from posecli.errors import InputError, UsageError
+from posecli.errors import UsageError
+from posecli.settings_file import read_settings
 
 PRECISIONS = ("bf16-mixed", "32-true")
 SCHEDULES = ("cosine", "constant")
@@ -83,18 +83,7 @@ class TrainConfig:
     @classmethod
     def from_toml(cls, path: Path) -> TrainConfig:
         """Read a configuration file; raises InputError or UsageError where it cannot be."""
-        try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InputError(f"cannot read {path}: {error.strerror}") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise InputError(f"{path} is not TOML: {error}") from error
-        known = {f.name for f in fields(cls)}
-        if unknown := set(values) - known:
-            raise UsageError(
-                f"{path}: unknown setting {sorted(unknown)[0]!r}; one of: {', '.join(sorted(known))}"
-            )
-        return cls(**values)
+        return read_settings(cls, path)
 
 
 def learning_rate_factor(step: int, config: TrainConfig) -> float:

@@ -193,13 +193,8 @@ def read_plain_pickle(file: IO[bytes]) -> Any:
     Raises ValueError where it is damaged or asks for anything else.
     """
 
-    def none(key: str, dtype: torch.dtype, numel: int) -> _Storage:
-        raise pickle.UnpicklingError("a tensor where none can be")
-
     try:
-        return _Unpickler(file, none).load()
-    except _Refused as refused:
-        raise ValueError(f"it holds an object of {refused}, which is not loaded") from None
+        return read_inert(file)
     except Exception as error:
         # whatever a damaged or hostile pickle can make Python raise, it is the file that is at fault
         raise ValueError(str(error) or type(error).__name__) from None
