@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The whole recipe, from raw motion capture to weights and their card:
 #   scripts/make_weights.sh path/to/cmu_raw.tar.xz work
-# About four and a half hours on one CPU core: corpus 2 minutes, paired set 17 (19 ms to render and 18 ms to detect
+# About four hours on one CPU core, added up from parts and never run in one go: corpus 2 minutes, paired set 13 (19 ms to render and 18 ms to detect
 # each of 20,160 pictures), three stages of training an hour each. Every step goes on where it was stopped when the
 # script is run again. `QUICK=1` runs every command with next to nothing, to see that all is there.
 # The paired set was also what `posecli/assets/detector_model.json`, from which the simulator draws, was fitted to, by
