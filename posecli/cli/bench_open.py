@@ -1,0 +1,113 @@
+"""`posecli bench open`: a lifter on the benchmark that ships with posecli, or the pipeline on real clips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from posecli import defaults
+from posecli.cli import options as o
+from posecli.cli.bench_common import Format, Plot, Result, check, made_by, show, write_json
+from posecli.cli.console import ANYWHERE, Output
+from posecli.cli.summary import written
+from posecli.errors import UsageError
+
+if TYPE_CHECKING:
+    from posecli.bench.scores import Coverage
+
+EPILOG = f"""[bold]Examples[/bold]
+
+  posecli bench open
+
+  posecli bench open --hypotheses 5 --steps 5 --out result.json --plot result.png
+
+  posecli bench open --keypoints true --format markdown
+
+  posecli bench open --video clips --out clips.json
+
+The last runs the whole pipeline on every folder below clips that holds a video and its truth, ref.npz, and puts \
+MediaPipe's world landmarks beside it.
+
+{ANYWHERE}"""
+
+
+def open_(
+    context: typer.Context,
+    method: o.Method = defaults.METHOD,
+    weights: o.Weights = None,
+    hypotheses: o.Hypotheses = 1,
+    steps: o.Steps = None,
+    seed: o.Seed = 0,
+    keypoints: Annotated[
+        str,
+        typer.Option(
+            "--keypoints", metavar="KIND", help="detected, or true: what a perfect detector would say."
+        ),
+    ] = "detected",
+    video: Annotated[
+        Path | None,
+        typer.Option("--video", metavar="DIR", help="Real clips instead, through the whole pipeline."),
+    ] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option("--pairs", metavar="FILE", help="A paired set's test subjects instead (posecli data)."),
+    ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option("--keep", metavar="DIR", help="With --video: keep detections there, to use them again."),
+    ] = None,
+    format: Format = "rich",
+    out: Result = None,
+    plot: Plot = None,
+    device: o.Device = "auto",
+    offline: o.Offline = False,
+    overwrite: o.Overwrite = False,
+) -> None:
+    """Score a lifter on motion of people it never saw: fixed cameras, detections and seeds, that ship with posecli.
+
+    Human3.6M's 17 joints relative to the pelvis, by action and by viewpoint; every clip counts the same. Jitter is \
+the mean acceleration over that of the truth, bone drift how much bones change their length.
+    """
+    from posecli.bench import plots, report
+    from posecli.bench.clips import run_video
+    from posecli.bench.open import run_open
+    from posecli.lifting import LiftConfig
+
+    say: Output = context.obj
+    check(format, report.FORMATS, out, plot, overwrite)
+    if plot is not None:
+        plots.check_ending(plot)
+    if video is not None and (pairs is not None or keypoints != "detected"):
+        raise UsageError("--video detects for itself; leave --keypoints and --pairs away")
+    if keep is not None and video is None:
+        raise UsageError("--keep is for the detections of --video DIR")
+    config = LiftConfig(hypotheses=hypotheses, steps=steps, seed=seed)
+    draw: Callable[[Path], None]
+    coverage: Coverage | None
+    if video is not None:
+        clips = run_video(
+            video, method=method, weights=weights, config=config, device=device, keep=keep, offline=offline,
+            reporter=say,
+        )  # fmt: skip
+        table, content, coverage = report.video_table(clips), clips.to_dict(), clips.coverage
+        seconds, draw = clips.seconds, partial(plots.plot_video, clips)
+    else:
+        result = run_open(
+            method=method, weights=weights, config=config, keypoints=keypoints, pairs=pairs, device=device,
+            reporter=say,
+        )  # fmt: skip
+        table, content, coverage = report.open_table(result), result.to_dict(), result.coverage
+        seconds, draw = result.seconds, partial(plots.plot_open, result)
+    show(say, format, table, content)
+    if out is not None:
+        write_json(out, content)
+    if plot is not None:
+        draw(plot)
+    if format == "rich":
+        say.fact("spread", report.coverage_line(coverage))
+        made_by(say, content, seconds)
+        written(say, [path for path in (out, plot) if path is not None])
