@@ -19,9 +19,15 @@ class HSTDenoiser(MixSTENet):
     """DDHPose's denoiser for any tree of joints, width, depth, heads and window. Its state is (B, H, T, J, 4):
     bone direction xyz and bone length, in the slot of the bone's child joint.
 
+    What the paper's ablations take away or put in, everything else being as released, has a setting here.
+
     parents: the kinematic tree, -1 for the root.
+    state_channels: of the state; 3 for the pose itself instead of its bones.
+    outputs: 4 for direction and length of each joint's bone, instead of the joint's place.
+    hierarchy_embedding: joints as far from the root share an embedding. hrst: the rule for spatial attention.
     hrtt_layout: "official" hands HRTT's child tokens over in the order of the released code (clip by clip
-        time-major tokens read as if joint-major, so joint j at time k gets token j·T + k); "paper" aligns them.
+        time-major tokens read as if joint-major, so joint j at time k gets token j·T + k); "paper" aligns them;
+        "off": no HRTT.
     hrst_over_frames: with T == J the released code runs the spatial rule in the temporal blocks too, and
         leaves the child keys out; only for weights trained so.
     Others as in `MixSTENet`; the plain pair counts in depth.
@@ -40,6 +46,10 @@ class HSTDenoiser(MixSTENet):
         depth: int,
         heads: int,
         mlp_ratio: float = 2.0,
+        state_channels: int = 4,
+        outputs: int = 3,
+        hierarchy_embedding: bool = True,
+        hrst: bool = True,
         hrtt_layout: str = "official",
         hrst_over_frames: bool = False,
         drop_path: float = 0.0,
@@ -51,12 +61,13 @@ class HSTDenoiser(MixSTENet):
             depth=depth,
             heads=heads,
             mlp_ratio=mlp_ratio,
-            state_channels=4,
-            groups=hierarchy.levels(parents),
-            extra_keys=True,
+            state_channels=state_channels,
+            groups=hierarchy.levels(parents) if hierarchy_embedding else (),
+            extra_keys=hrtt_layout != "off",
+            outputs=outputs,
             drop_path=drop_path,
         )
-        self.hrtt_layout, self.hrst_over_frames = hrtt_layout, hrst_over_frames
+        self.hrst, self.hrtt_layout, self.hrst_over_frames = hrst, hrtt_layout, hrst_over_frames
         at, matrix = hierarchy.hrst_map(parents)
         self.register_buffer("hrst_at", at, persistent=False)
         self.register_buffer("hrst_matrix", matrix, persistent=False)
@@ -64,8 +75,8 @@ class HSTDenoiser(MixSTENet):
 
     def _blocks(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
         x = self._first_pair(x, generator)
-        extra = None if self.hrst_over_frames else self._child_tokens(x)
-        hrst = (self.hrst_at, self.hrst_matrix)
+        extra = None if self.hrst_over_frames or self.hrtt_layout == "off" else self._child_tokens(x)
+        hrst = (self.hrst_at, self.hrst_matrix) if self.hrst else None
         over_frames = hrst if self.hrst_over_frames else None
         for spatial, temporal in zip(self.spatial[1:], self.temporal[1:], strict=True):
             x = self.norm_s(spatial(x, logit_map=hrst, generator=generator))

@@ -22,6 +22,7 @@ class MixSTENet(nn.Module):
         takes the diffusion step.
     groups: a group number per joint; joints of a group share an embedding besides their own (DDHPose). Empty: none.
     extra_keys: the temporal blocks of all pairs but the first have a projection of additional keys (DDHPose).
+    outputs: channels that a joint is answered with, 3 for its place.
     drop_path: rate of the last pair; rates rise linearly from 0 at the first (training only).
     """
 
@@ -39,6 +40,7 @@ class MixSTENet(nn.Module):
         state_channels: int = 0,
         groups: tuple[int, ...] = (),
         extra_keys: bool = False,
+        outputs: int = 3,
         drop_path: float = 0.0,
     ) -> None:
         super().__init__()
@@ -71,7 +73,7 @@ class MixSTENet(nn.Module):
         )
         self.norm_s = nn.LayerNorm(width, eps=1e-6)
         self.norm_t = nn.LayerNorm(width, eps=1e-6)
-        self.head = nn.ModuleDict({"norm": nn.LayerNorm(width), "out": nn.Linear(width, 3)})
+        self.head = nn.ModuleDict({"norm": nn.LayerNorm(width), "out": nn.Linear(width, outputs)})
 
     def forward(
         self,
@@ -80,7 +82,7 @@ class MixSTENet(nn.Module):
         t: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """x2d (B, T, J, 2), state (B, H, T, J, S), t (B,) → pose (B, H, T, J, 3); H is 1 without a state.
+        """x2d (B, T, J, 2), state (B, H, T, J, S), t (B,) → pose (B, H, T, J, outputs); H is 1 without a state.
 
         2D is normalised (x right, y down); poses are metres in camera axes, the root not zeroed.
         generator: source of DropPath's draws while training.
@@ -88,7 +90,7 @@ class MixSTENet(nn.Module):
         b, frames, joints, _ = x2d.shape
         x = self._blocks(self._tokens(x2d, state, t), generator)
         pose = self.head["out"](self.head["norm"](x)).float()
-        return pose.reshape(frames, b, -1, joints, 3).permute(1, 2, 0, 3, 4)
+        return pose.reshape(frames, b, -1, joints, pose.shape[-1]).permute(1, 2, 0, 3, 4)
 
     def features(self, x2d: Tensor) -> Tensor:
         """What the head sees of a network without a state: x2d (B, T, J, 2) → tokens (T, B, J, C)."""

@@ -58,7 +58,7 @@ def _denoiser(case: Case) -> None:
     for i, t in enumerate(case["denoiser__t"]):
         x2d = case["input_2d"][: len(t)]
         with torch.no_grad():
-            pose = model.denoise(x2d, case["denoiser__dir"], case["denoiser__len"], t)
+            pose = model.denoise(x2d, (case["denoiser__dir"], case["denoiser__len"]), t)
         close(pose, case[f"denoiser__out_{i}"], case.about["tolerance_abs"]["denoiser"])
 
 
@@ -67,7 +67,7 @@ def _step(case: Case) -> None:
     t = case["step__t"]
     x2d = case["input_2d"][: len(t)]
     with torch.no_grad():
-        step = _model(case).step(x2d, case["denoiser__dir"], case["denoiser__len"], t)
+        step = _model(case).step(x2d, (case["denoiser__dir"], case["denoiser__len"]), t)
     close(step.pose, case["step__pose"], tolerance["step__pose"])
     for name, eps in zip(("dir", "len"), step.noises, strict=True):
         if f"step__eps_{name}" in case:
@@ -92,8 +92,8 @@ def _sampler(case: Case, run: dict) -> None:
     assert [step.t for step in trace] == case[f"{key}__times"].tolist()[:-1]
     close(poses * unit, case[f"{key}__pose_steps"], tolerance["sampler"])
     for name, part, limit in (
-        ("state_dir", lambda step: step.direction, tolerance["sampler"] / unit),
-        ("state_len", lambda step: step.length, tolerance["sampler"] / unit),
+        ("state_dir", lambda step: step.states[0], tolerance["sampler"] / unit),
+        ("state_len", lambda step: step.states[1], tolerance["sampler"] / unit),
         ("eps_dir", lambda step: step.noises[0], tolerance["eps_dir"]),
         ("eps_len", lambda step: step.noises[1], tolerance["eps_len"]),
     ):
@@ -136,12 +136,12 @@ def _losses(case: Case) -> None:
 
 def _training(case: Case) -> None:
     model, unit = _model(case), _millimetres(case)
-    direction, length = model.noised_states(
-        case["pose_gt"] / unit, case["train__t"], case["train__noise_dir"], case["train__noise_len"]
-    )
-    close(direction, case["train__x_dir"], case.about["tolerance_abs"]["q_sample"])
-    close(length, case["train__x_len"], case.about["tolerance_abs"]["q_sample"])
-    pose = model.denoise(case["input_2d"], direction[:, None], length[:, None], case["train__t"])[:, 0] * unit
+    noises = case["train__noise_dir"], case["train__noise_len"]
+    states = model.noised_states(case["pose_gt"] / unit, case["train__t"], noises)
+    for state, name in zip(states, ("dir", "len"), strict=True):
+        close(state, case[f"train__x_{name}"], case.about["tolerance_abs"]["q_sample"])
+    seen = tuple(state[:, None] for state in states)
+    pose = model.denoise(case["input_2d"], seen, case["train__t"])[:, 0] * unit
     close(pose, case["train__pred"], case.about["tolerance_abs"]["train__pred"])
     losses = model.losses(pose, case["pose_gt"])
     _compare_losses(case, "train", losses)

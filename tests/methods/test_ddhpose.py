@@ -9,6 +9,7 @@ import torch
 
 from posecli.diffusion import noise
 from posecli.methods import METHODS
+from posecli.methods.common import mirrored
 from posecli.methods.ddhpose import DDHPose, DDHPoseConfig
 
 TINY = DDHPoseConfig(frames=5, width=16, depth=2, heads=2)
@@ -48,6 +49,8 @@ def test_the_registry_builds_from_settings_and_refuses_foreign_ones() -> None:
     [
         ({"skeleton": "spider"}, "skeleton must be one of"),
         ({"hrtt_layout": "new"}, "hrtt_layout must be"),
+        ({"hrst": 1}, "hrst must be true or false"),
+        ({"length_weight": -1.0}, "length_weight must not be negative"),
         ({"width": 17}, "width must be even"),
         ({"heads": 3}, "multiple of heads"),
         ({"frames": 0}, "frames must be a whole number"),
@@ -145,9 +148,55 @@ def test_training_lowers_the_loss_and_a_seed_repeats_it() -> None:
 def test_state_scale_changes_the_noise_not_the_signal() -> None:
     pose = torch.randn(2, 5, 17, 3, generator=seeded(0)) * 0.1
     t, still = torch.zeros(2, dtype=torch.long), torch.zeros(2, 5, 17, 3)
-    plain, scaled = (tiny(state_scale=s).noised_states(pose, t, still, still[..., :1]) for s in (1.0, 3.0))
+    plain, scaled = (tiny(state_scale=s).noised_states(pose, t, (still, still[..., :1])) for s in (1.0, 3.0))
     torch.testing.assert_close(plain, scaled)
     z = torch.ones_like(still)
-    plain, scaled = (tiny(state_scale=s).noised_states(pose, t, z, z[..., :1])[0] for s in (1.0, 2.0))
-    clean = tiny().noised_states(pose, t, still, still[..., :1])[0]
+    plain, scaled = (tiny(state_scale=s).noised_states(pose, t, (z, z[..., :1]))[0] for s in (1.0, 2.0))
+    clean = tiny().noised_states(pose, t, (still, still[..., :1]))[0]
     torch.testing.assert_close(plain - clean, 2 * (scaled - clean), rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"disentangled_input": False},
+        {"disentangled_output": True},
+        {"disentangled_input": False, "disentangled_output": True},
+        {"hierarchy_embedding": False, "hrst": False, "hrtt_layout": "off"},
+    ],
+)
+def test_what_the_papers_ablations_change_trains_and_keeps_the_mirror(changes: dict) -> None:
+    model, x2d = tiny(**changes), torch.randn(1, 5, 17, 2, generator=seeded(1))
+    pose = torch.randn(1, 5, 17, 3, generator=seeded(2))
+    model.loss(x2d, pose - pose[..., :1, :], generator=seeded(3)).total.backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
+    mirror = list(model.skeleton.mirror)
+    states = tuple(torch.randn(1, 2, 5, 17, c, generator=seeded(c)) for c in model._channels)
+    t = torch.full((1,), 500)
+    seen = model.step(x2d, states, t).pose
+    other = model.step(mirrored(x2d, mirror), tuple(swapped(s, mirror) for s in states), t).pose
+    torch.testing.assert_close(other, mirrored(seen, mirror), rtol=1e-4, atol=1e-5)
+    assert model.lift_windows(x2d, hypotheses=2, steps=3, generator=seeded(0)).shape == (1, 2, 5, 17, 3)
+
+
+def swapped(state: torch.Tensor, mirror: list[int]) -> torch.Tensor:
+    return mirrored(state, mirror) if state.shape[-1] == 3 else state[..., mirror, :]
+
+
+@pytest.mark.parametrize("skeleton", ["h36m17", "mpi_inf_3dhp17"])
+def test_bones_of_any_length_chain_to_the_pose_they_are_of(skeleton: str) -> None:
+    model = tiny(skeleton=skeleton, disentangled_output=True)
+    pose = torch.randn(2, 5, 17, 3, generator=seeded(0)).double()
+    pose = pose - pose[..., [model.skeleton.root], :]
+    direction, length = (model._slots(part) for part in model.bones(pose))
+    torch.testing.assert_close(model.chained(torch.cat([7 * direction, length], dim=-1)), pose)
+
+
+def test_weights_from_before_the_ablations_settings_still_build() -> None:
+    old = DDHPoseConfig().to_dict()
+    for name in ("disentangled_input", "disentangled_output", "hierarchy_embedding", "hrst"):
+        del old[name]
+    del old["length_weight"], old["direction_weight"]
+    assert DDHPoseConfig.from_dict(old) == DDHPoseConfig()
+    with pytest.raises(ValueError, match="missing settings"):
+        DDHPoseConfig.from_dict({"frames": 27})
