@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from posecli.clip import DETECTIONS_SUFFIX, Clip
-from posecli.detect import DETECTORS
+from posecli.detect.backends import DETECTORS, make_detector
 from posecli.detect.foreign import Timing, load_foreign
 from posecli.detect.heatmaps import Heatmaps
 from posecli.detect.keypoints import Keypoints2D
@@ -29,8 +29,6 @@ from posecli.media import open_media
 from posecli.media.frames import Frames
 from posecli.motion import Motion
 from posecli.reporting import Advance, Reporter
-
-_MOST_THREADS = 4  # the detector's networks are small: more threads would only wait for each other
 
 _MOST_THREADS = 4  # the detector's networks are small: more threads would only wait for each other
 
@@ -231,7 +229,7 @@ class Walk:
 
     def _engine(self) -> Any:
         threads = min(torch.get_num_threads(), _MOST_THREADS)
-        make = partial(DETECTORS[self.detector], threads=threads, offline=self.offline)
+        make = partial(make_detector, self.detector, threads=threads, offline=self.offline)
         with ExitStack() as stack:
             advance: Advance | None = None
 

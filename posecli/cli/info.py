@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import platform
 import sys
 
@@ -32,12 +33,15 @@ def detectors(context: typer.Context) -> None:
     from posecli.detect import DETECTORS
     from posecli.weights import fetch
 
-    state = "networks cached" if fetch.blazepose_cached() else "networks fetched on first use"
-    rows = [
-        (name, _mark(name == defaults.DETECTOR), kind.version, f"{kind.skeleton.num_joints} joints", state)
-        for name, kind in DETECTORS.items()
-    ]
-    context.obj.table("detector", "", "version", "finds", "state", rows=rows)
+    cached = "networks cached" if fetch.blazepose_cached() else "networks fetched on first use"
+    rows = []
+    for name, kind in DETECTORS.items():
+        state = cached
+        if kind.runtime is not None:
+            there = importlib.util.find_spec(kind.runtime) is not None
+            state = f"{kind.runtime} is here" if there else f"pip install 'posecli[{name}]'"
+        rows.append((name, _mark(name == defaults.DETECTOR), kind.title, kind.joints, state))
+    context.obj.table("detector", "", "what it is", "finds", "state", rows=rows)
 
 
 def doctor(context: typer.Context) -> None:

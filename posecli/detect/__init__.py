@@ -1,7 +1,8 @@
-"""From video to one person's 2D joints, with the heatmaps they came from."""
+"""From video to people's 2D joints, with the heatmaps they came from."""
 
 from __future__ import annotations
 
+from posecli.detect.backends import DETECTORS, Detector, DetectorOptions, make_detector
 from posecli.detect.blazepose import BlazePose
 from posecli.detect.provenance import provenance
 from posecli.detect.store import Detections, DetectionsWriter, load_detections, reuse_obstacle
@@ -11,10 +12,10 @@ __all__ = [
     "BlazePose",
     "Detections",
     "DetectionsWriter",
+    "Detector",
+    "DetectorOptions",
     "load_detections",
+    "make_detector",
     "provenance",
     "reuse_obstacle",
 ]
-
-DETECTORS: dict[str, type[BlazePose]] = {BlazePose.name: BlazePose}
-"""Name on the command line → detector."""

@@ -1,14 +1,13 @@
-"""The embedded detector: MediaPipe's BlazePose (full) run through LiteRT, one person, tracked.
+"""The embedded detector: MediaPipe's BlazePose (full) run through LiteRT.
 
-The person detector runs only while nobody is tracked; otherwise the crop follows from the landmarks of the
-frame before, smoothed as the released graph smooths them. The landmarks themselves are kept unsmoothed:
-lifting wants what was measured.
+Somebody followed is looked at in a crop that follows from the landmarks of the frame before, smoothed as the
+released graph smooths them. The landmarks themselves are kept unsmoothed: lifting wants what was measured.
 """
 
 from __future__ import annotations
 
 import hashlib
-from array import array
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -17,10 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from posecli.detect.blazepose_networks import NUM_NAMED, LandmarkNetwork, Landmarks, PersonDetector
-from posecli.detect.heatmaps import HeatmapFormat, HeatmapRecord, HeatmapSink
+from posecli.detect.blazepose_networks import NUM_NAMED, LandmarkNetwork, PersonDetector
+from posecli.detect.heatmaps import HeatmapFormat, HeatmapSink
 from posecli.detect.keypoints import Keypoints2D
-from posecli.detect.roi import OneEuro, Roi
+from posecli.detect.network import Box
+from posecli.detect.people.sight import Sight, Spot
+from posecli.detect.people.surest import follow_surest
+from posecli.detect.roi import MARGIN, OneEuro, Roi
 from posecli.errors import UsageError
 from posecli.media.frames import Frame
 from posecli.skeleton import BLAZEPOSE33, Skeleton
@@ -58,6 +60,8 @@ class BlazePose:
     name = "blazepose"
     version = "mediapipe-0.10.21-full"
     skeleton: Skeleton = BLAZEPOSE33
+    format = HEATMAPS
+    has_world = True
 
     def __init__(
         self,
@@ -90,97 +94,82 @@ class BlazePose:
         heatmaps: HeatmapSink | None = None,
         on_frame: Callable[[int], None] | None = None,
     ) -> Keypoints2D:
-        """Follow the surest person through `frames` (read once, one held at a time).
+        """Follow the surest person through `frames`; see `posecli.detect.people.surest.follow_surest`.
 
-        image_size: (width, height) pixels. heatmaps: takes a record for every frame with a person.
-        on_frame: called with the number of frames done. Scores are the network's visibility: the
-        probability that a joint lies in the picture and is not hidden.
+        Scores are the network's visibility: the probability that a joint lies in the picture and is not hidden.
         """
-        track = _Track()
-        rows = _Rows()
-        for number, frame in enumerate(frames):
-            landmarks = self._step(frame.image, track)
-            if landmarks is not None and heatmaps is not None:
-                heatmaps.append(
-                    HeatmapRecord(HEATMAPS, number, (landmarks.logits,), landmarks.heatmap_to_image)
-                )
-            rows.append(frame.time_s, landmarks)
-            if on_frame is not None:
-                on_frame(number + 1)
-        return rows.keypoints(image_size, self._provenance())
-
-    def _step(self, image: NDArray[np.uint8], track: _Track) -> Landmarks | None:
-        """One frame: where the person was, else (nobody tracked, or lost just now) wherever one is found."""
-        landmarks = None if track.roi is None else self._look(image, track.roi)
-        if landmarks is None:
-            track.lose()
-            roi = self._find(image)
-            landmarks = None if roi is None else self._look(image, roi)
-            if landmarks is not None and landmarks.presence <= self._settings.min_first_presence:
-                landmarks = None
-        if landmarks is not None:
-            track.follow(landmarks)
-        return landmarks
-
-    def _provenance(self) -> dict[str, Any]:
-        return {
+        made = {
             "detector": self.name,
             "detector_version": self.version,
             "weights_hash": self.weights_hash,
             "settings": self.settings(),
         }
+        return follow_surest(self, frames, image_size, made, heatmaps=heatmaps, on_frame=on_frame)
+
+    def find(self, image: NDArray[np.uint8], view: Roi | None = None) -> list[Spot]:
+        return [Spot(roi.x, roi.y, roi.side / 2 / MARGIN, roi) for roi in self._find(image, view)]
+
+    def look(self, image: NDArray[np.uint8], aim: Roi, *, first: bool) -> Sight | None:
+        landmarks = self._look(image, aim)
+        if landmarks is None or (first and landmarks.presence <= self._settings.min_first_presence):
+            return None
+        return Sight(
+            xy=landmarks.xy[:NUM_NAMED],
+            scores=landmarks.visibility[:NUM_NAMED],
+            presence=landmarks.presence,
+            circle=landmarks.xy[[HIP_CENTRE, RIM]].astype(np.float64),
+            values=(landmarks.logits,),
+            to_image=landmarks.heatmap_to_image,
+            world=landmarks.world,
+        )
+
+    def aimer(self) -> Callable[[Sight], Roi | None]:
+        return _Aimer()
 
 
-class _Track:
-    """Where to look next; `roi` is None while nobody is followed."""
+class _Aimer:
+    """The next region, from alignment points smoothed as the released graph smooths them."""
 
     def __init__(self) -> None:
-        self.lose()
-
-    def lose(self) -> None:
-        self.roi: Roi | None = None
         self._smooth = OneEuro()
 
-    def follow(self, landmarks: Landmarks) -> None:
-        ends = landmarks.xy[[HIP_CENTRE, RIM]].astype(np.float64)
-        body_size = Roi.around(ends[0], ends[1], margin=1.0).side
-        hips, rim = self._smooth(ends, body_size)
+    def __call__(self, sight: Sight) -> Roi | None:
+        body_size = Roi.around(sight.circle[0], sight.circle[1], margin=1.0).side
+        hips, rim = self._smooth(sight.circle, body_size)
         roi = Roi.around(hips, rim)
-        self.roi = roi if roi.usable() else None
+        return roi if roi.usable() else None
 
 
-class _Rows:
-    """Keypoints as they arrive: all that is kept of a frame."""
+class BlazePoseFinder:
+    """BlazePose's person detector alone: boxes for other pose networks. Takes what `BlazePose` takes."""
 
-    def __init__(self) -> None:
-        self._times: list[float] = []
-        self._found: list[bool] = []
-        self._rows = array("f")  # (33, 6) a frame: x, y, score, world; half of what a list of arrays takes
+    name = "blazepose"
+    version = BlazePose.version
 
-    def append(self, time_s: float, landmarks: Landmarks | None) -> None:
-        row = np.full((NUM_NAMED, 6), np.nan, dtype=np.float32)
-        if landmarks is None:
-            row[:, 2] = 0.0
-        else:
-            row[:, :2] = landmarks.xy[:NUM_NAMED]
-            row[:, 2] = landmarks.visibility[:NUM_NAMED]
-            row[:, 3:] = landmarks.world
-        self._times.append(time_s)
-        self._found.append(landmarks is not None)
-        self._rows.frombytes(row.tobytes())
+    def __init__(
+        self,
+        *,
+        threads: int = 2,
+        offline: bool = False,
+        files: BlazePoseFiles | None = None,
+        min_score: float = 0.5,
+        progress: Progress | None = None,
+    ) -> None:
+        files = files or blazepose_files(offline=offline, progress=progress)
+        self.weights_hash = hashlib.sha256(files.detection.read_bytes()).hexdigest()
+        self._find = PersonDetector(files.detection, threads=threads, min_score=min_score)
 
-    def keypoints(self, image_size: tuple[int, int], provenance: dict[str, Any]) -> Keypoints2D:
-        rows = np.frombuffer(self._rows, dtype=np.float32).reshape(-1, NUM_NAMED, 6)  # (T, 33, 6)
-        return Keypoints2D(
-            xy=rows[..., :2].copy(),
-            scores=rows[..., 2].copy(),
-            found=np.array(self._found, dtype=bool),
-            timestamps_s=np.array(self._times, dtype=np.float64),
-            skeleton=BLAZEPOSE33,
-            image_size=image_size,
-            world=rows[..., 3:].copy(),
-            provenance=provenance,
-        )
+    def boxes(self, image: NDArray[np.uint8], view: Roi | None = None) -> list[Box]:
+        """Upright boxes about whole people, the surest first; pixels."""
+        return [_body_box(roi) for roi in self._find(image, view)]
+
+
+def _body_box(roi: Roi) -> Box:
+    """About somebody standing along the region's axis: as tall as the body's circle, 0.6 of that wide."""
+    radius = roi.side / 2 / MARGIN
+    along, across = abs(math.cos(roi.rotation)), abs(math.sin(roi.rotation))
+    half_width, half_height = radius * max(0.6 * along, across), radius * max(along, 0.6 * across)
+    return Box(roi.x - half_width, roi.y - half_height, roi.x + half_width, roi.y + half_height)
 
 
 def _hash_of(files: BlazePoseFiles) -> str:

@@ -54,28 +54,31 @@ class Landmarks:
 
 
 class PersonDetector:
-    """pose_detection.tflite: the surest person of a frame as a region of interest."""
+    """pose_detection.tflite: the people of a frame as regions of interest."""
 
     def __init__(self, model: Path, *, threads: int, min_score: float) -> None:
         self._network = _interpreter(model, threads)
         self._input, self._outputs = _ports(self._network)
         self._min_score = min_score
 
-    def __call__(self, image: Image) -> Roi | None:
-        """image (H, W, 3) uint8 BGR → region around the surest person, or None."""
-        letterbox = Roi.letterbox(image.shape[1], image.shape[0])
-        crop = cut_out(image, letterbox, DETECTION_SIZE, cv2.BORDER_CONSTANT)
+    def __call__(self, image: Image, view: Roi | None = None) -> list[Roi]:
+        """image (H, W, 3) uint8 BGR → regions around the people in it, the surest first.
+
+        view: an upright square of the image to look at alone; all of it if not given."""
+        view = view or Roi.letterbox(image.shape[1], image.shape[0])
+        crop = cut_out(image, view, DETECTION_SIZE, cv2.BORDER_CONSTANT)
         self._network.set_tensor(self._input, crop[None].astype(np.float32) * (2 / 255) - 1)
         self._network.invoke()
         raw = self._network.get_tensor(self._outputs["Identity"])[0]  # (2254, 12)
         scores = sigmoid(np.clip(self._network.get_tensor(self._outputs["Identity_1"])[0, :, 0], -100, 100))
         keep = scores >= self._min_score
         if not keep.any():
-            return None
-        points = _surest_person(decode_boxes(raw[keep], anchors()[keep]), scores[keep])
-        hips, rim = apply_affine(letterbox.to_image(1), points[:2])
-        roi = Roi.around(hips, rim)
-        return roi if roi.usable() else None
+            return []
+        affine, regions = view.to_image(1), []
+        for points in distinct_people(decode_boxes(raw[keep], anchors()[keep]), scores[keep]):
+            hips, rim = apply_affine(affine, points[:2])
+            regions.append(Roi.around(hips, rim))
+        return [roi for roi in regions if roi.usable()]
 
 
 class LandmarkNetwork:
@@ -156,16 +159,22 @@ def decode_boxes(raw: Floats, centres: Floats) -> Floats:
     return np.concatenate([(centre - size / 2)[:, None], (centre + size / 2)[:, None], points], axis=1)
 
 
-def _surest_person(boxes: Floats, scores: Floats) -> Floats:
-    """Alignment points (4, 2) of the highest-scoring box, averaged by score with all boxes that overlap it
-    (the first result of weighted non-maximum suppression)."""
-    best = boxes[scores.argmax()]
-    shared = np.minimum(boxes[:, 1], best[1]) - np.maximum(boxes[:, 0], best[0])
-    intersection = np.prod(np.clip(shared, 0, None), axis=-1)
-    areas = np.prod(boxes[:, 1] - boxes[:, 0], axis=-1)
-    same = intersection > OVERLAP * (areas + areas[scores.argmax()] - intersection)
-    same[scores.argmax()] = True
-    return np.average(boxes[same, 2:], axis=0, weights=scores[same])
+def distinct_people(boxes: Floats, scores: Floats) -> list[Floats]:
+    """Alignment points (4, 2) of each person, the surest first: those of the highest-scoring box, averaged by score
+    with all boxes that overlap it, then likewise among the boxes left (weighted non-maximum suppression).
+
+    boxes: (N, 6, 2) as from `decode_boxes`, scores: (N,)."""
+    people = []
+    while len(scores):
+        best = boxes[scores.argmax()]
+        shared = np.minimum(boxes[:, 1], best[1]) - np.maximum(boxes[:, 0], best[0])
+        intersection = np.prod(np.clip(shared, 0, None), axis=-1)
+        areas = np.prod(boxes[:, 1] - boxes[:, 0], axis=-1)
+        same = intersection > OVERLAP * (areas + areas[scores.argmax()] - intersection)
+        same[scores.argmax()] = True
+        people.append(np.average(boxes[same, 2:], axis=0, weights=scores[same]))
+        boxes, scores = boxes[~same], scores[~same]
+    return people
 
 
 def refine(cells: Floats, logits: Floats) -> Floats:

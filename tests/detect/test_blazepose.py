@@ -13,6 +13,7 @@ from detect_runs import as_frames
 from posecli.detect import BlazePose
 from posecli.detect.blazepose import BlazePoseSettings
 from posecli.detect.blazepose_networks import anchors, decode_boxes, refine
+from posecli.detect.roi import Roi
 from posecli.errors import InputError, UsageError
 from posecli.media import Frame, open_media
 from posecli.skeleton import LIMBS
@@ -61,10 +62,10 @@ def test_detection_runs_only_while_nobody_is_tracked(
     calls = 0
     find = blazepose._find
 
-    def counted(image: np.ndarray):
+    def counted(image: np.ndarray, view: Roi | None = None):
         nonlocal calls
         calls += 1
-        return find(image)
+        return find(image, view)
 
     monkeypatch.setattr(blazepose, "_find", counted)
     seen = blazepose.detect(as_frames(images), (720, 1280))

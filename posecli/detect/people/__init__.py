@@ -1,0 +1,1 @@
+"""Everybody in a clip: found, followed, told apart, and one of them chosen."""
