@@ -2,7 +2,7 @@
 
 Windows of corpus motion are varied as in training (`posecli.corpus.simulate`), put before random cameras
 (`posecli.corpus.viewpoints`), rendered (`posecli.corpus.mannequin`) and shown to BlazePose frame by frame as a
-video is. Layout of the file (HDF5, version 1), N windows of T frames at 30 Hz:
+video is. Layout of the file (HDF5, version 2), N windows of T frames at 30 Hz:
 
     split, viewpoint, subject (N,)   indices into SPLITS and viewpoints.NAMES; whose motion
     size (N, 2) pixels   focal (N,) pixels, principal point in the middle   up (N, 3) world's up, camera frame
@@ -12,13 +12,17 @@ video is. Layout of the file (HDF5, version 1), N windows of T frames at 30 Hz:
     heatmaps (N, T, 19, 7)   of the landmarks in LANDMARK_NAMES: mass, mean x, y, variance xx, xy, yy of the whole
                              heatmap in cells, and its largest probability
     to_image (N, T, 2, 3)    heatmap cell to pixel
+    places (N, T, 19, 4, 6)  where the same landmarks may be, as bytes of `posecli.corpus.pair_clouds`
+
+Files of version 1 lack `places` and are read all the same.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +36,12 @@ from posecli.camera import Pinhole
 from posecli.corpus.landmarks_seen import LANDMARK_NAMES, SEEN_COLUMNS, to_flat_h36m
 from posecli.corpus.mannequin import Stage, Style
 from posecli.corpus.mannequin_room import Ground
+from posecli.corpus.pair_clouds import BYTES, COMPONENTS, pack
 from posecli.corpus.simulate import Batch, Simulator, SimulatorConfig
 from posecli.corpus.store import POINT_NAMES, SPLITS, Clip
 from posecli.corpus.viewpoints import NAMES, Seen
 from posecli.detect import untrusted_h5 as h5
-from posecli.detect.blazepose import BlazePose
+from posecli.detect.blazepose import HEATMAPS, BlazePose
 from posecli.detect.heatmaps import HeatmapRecord, moments, to_probability
 from posecli.errors import InputError, UsageError
 from posecli.facing import face_windows
@@ -44,7 +49,7 @@ from posecli.files import atomic_write
 from posecli.media.frames import Frame
 from posecli.skeleton import BLAZEPOSE33
 
-FORMAT, SCHEMA = "posecli.pairs", 1
+FORMAT, SCHEMA = "posecli.pairs", 2
 RATE = 30.0
 SIDES = (640, 1280)  # pixels of the longer side, fewest and most
 PERSON = 320  # pixels that a person should have; BlazePose looks at a crop of 256 × 256
@@ -60,7 +65,8 @@ class Pairs:
 
     xy: (N, T, 33, 2) pixels, NaN where missed. scores: (N, T, 33) in [0, 1], 0 where missed. points: (N, T, 28, 3)
     metres, camera frame. size: (N, 2) width and height, pixels. focal: (N,) pixels. up: (N, 3). heatmaps,
-    to_image: see the module, NaN where missed. subject, split, viewpoint: (N,).
+    to_image: see the module, NaN where missed. subject, split, viewpoint: (N,). places: (N, T, 19, 4, 6) packed
+    clouds, zero where missed; None in files of version 1.
     """
 
     xy: NDArray[np.float32]
@@ -74,6 +80,7 @@ class Pairs:
     subject: NDArray[np.int32]
     split: NDArray[np.uint8]
     viewpoint: NDArray[np.uint8]
+    places: NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
         return len(self.xy)
@@ -86,7 +93,9 @@ class Pairs:
     def of(self, split: str) -> Pairs:
         """The windows of one side of the split."""
         rows = self.split == SPLITS.index(split)
-        return Pairs(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+        columns: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        kept: dict[str, Any] = {k: None if column is None else column[rows] for k, column in columns.items()}
+        return Pairs(**kept)
 
     def projections(self) -> NDArray[np.float32]:
         """True pixels (N, T, 28, 2) of `points`."""
@@ -110,7 +119,8 @@ def make_pairs(
 
     The file is replaced after every round of 14, so an interrupted run loses little and goes on where it stopped;
     the result does not depend on interruptions. progress: called with (windows done, windows in all). Returns
-    how many windows the file holds. Raises UsageError for another run's file at `out`, OutputError, InputError.
+    how many windows the file holds, which are more than `windows` where it held more before. Raises UsageError for
+    the file of a run with another seed, length, corpus, simulator or detector at `out`, OutputError, InputError.
     """
     if not (1 <= windows <= _MAX_WINDOWS and 2 <= frames <= _MAX_FRAMES):
         raise UsageError(f"windows must be from 1 to {_MAX_WINDOWS}, frames from 2 to {_MAX_FRAMES}")
@@ -123,7 +133,7 @@ def make_pairs(
     detector = detector or BlazePose()
     about = {
         "seed": seed, "frames": frames, "clips": len(clips), "points": sum(len(c) for c in clips),
-        "detector": detector.version,
+        "detector": detector.version, "settings": _digest(config, detector),
     }  # fmt: skip
     made = _resumed(out, about)
     simulators = [Simulator(side, frames, config) for side in sides]
@@ -133,7 +143,13 @@ def make_pairs(
             progress(number * sum(ROUND), rounds * sum(ROUND))
         made.append(_round(simulators, detector, seed, number, progress, rounds))
         _write(out, made, about)
-    return rounds * sum(ROUND)
+    return len(made) * sum(ROUND)
+
+
+def _digest(config: SimulatorConfig, detector: BlazePose) -> str:
+    """Of all else that the windows depend on."""
+    settings = [asdict(config), detector.weights_hash, detector.settings()]
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
 Columns = dict[str, NDArray[Any]]
@@ -183,7 +199,7 @@ def _film(seen: Seen, row: int, detector: BlazePose, rng: np.random.Generator) -
         for index, pose in enumerate(points):
             yield Frame(stage.render(pose, seed=first + index), index / RATE, index)
 
-    sink = _Moments(len(points))
+    sink = _Summaries(len(points))
     found = detector.detect(pictures(), (width, height), heatmaps=sink)
     xy = np.where(found.found[:, None, None], np.clip(np.round(found.xy * XY_STEPS), -32767, 32767), MISSED)
     return {
@@ -192,14 +208,15 @@ def _film(seen: Seen, row: int, detector: BlazePose, rng: np.random.Generator) -
         "up": up.astype(np.float32),
         "xy": xy.astype(np.int16), "scores": np.round(found.scores * 255).astype(np.uint8),
         "points": np.round(np.clip(points * POINT_STEPS, -32767, 32767)).astype(np.int16),
-        "heatmaps": sink.rows, "to_image": sink.to_image,
+        "heatmaps": sink.rows, "to_image": sink.to_image, "places": sink.places(),
     }  # fmt: skip
 
 
-class _Moments:
-    """Takes heatmaps as the detector makes them and keeps their moments and peaks."""
+class _Summaries:
+    """Takes heatmaps as the detector makes them and keeps their moments and peaks, and what clouds are drawn from."""
 
     def __init__(self, frames: int) -> None:
+        self._maps: dict[int, NDArray[np.float32]] = {}
         self.rows = np.full((frames, len(SEEN_COLUMNS), 7), np.nan, np.float16)
         self.to_image = np.full((frames, 2, 3), np.nan, np.float32)
 
@@ -208,6 +225,15 @@ class _Moments:
         self.rows[record.frame, :, :6] = moments(p)
         self.rows[record.frame, :, 6] = p.max(axis=(1, 2))
         self.to_image[record.frame] = record.to_image
+        self._maps[record.frame] = p
+
+    def places(self) -> NDArray[np.uint8]:
+        """(T, 19, 4, 6), all frames at once: much faster than one by one."""
+        packed = np.zeros((len(self.rows), len(SEEN_COLUMNS), COMPONENTS, BYTES), np.uint8)
+        if self._maps:
+            maps = np.concatenate(list(self._maps.values()))
+            packed[list(self._maps)] = pack(maps, HEATMAPS).reshape(len(self._maps), *packed.shape[1:])
+        return packed
 
 
 # The file ----------------------------------------------------------------------------------------------
@@ -218,8 +244,10 @@ _SHAPES: dict[str, tuple[type[np.generic], tuple[int, ...], bool]] = {
     "xy": (np.int16, (BLAZEPOSE33.num_joints, 2), True), "scores": (np.uint8, (BLAZEPOSE33.num_joints,), True),
     "points": (np.int16, (len(POINT_NAMES), 3), True), "heatmaps": (np.float16, (len(LANDMARK_NAMES), 7), True),
     "to_image": (np.float32, (2, 3), True),
+    "places": (np.uint8, (len(LANDMARK_NAMES), COMPONENTS, BYTES), True),
 }  # fmt: skip
 """Column → type, shape of an entry, whether it has an entry for every frame."""
+_SINCE_2 = ("places",)
 
 
 def _write(path: Path, made: Sequence[Columns], about: dict[str, Any]) -> None:
@@ -237,7 +265,8 @@ def _read(path: Path) -> tuple[Columns, dict[str, Any]]:
     with h5.opened(path, "a paired set of posecli") as file:
         if "format" not in file.attrs or h5.text(file, "format") != FORMAT:
             raise h5.Malformed("it was not written by 'posecli data pairs'")
-        if int(file.attrs.get("schema", 0)) != SCHEMA:
+        schema = int(file.attrs.get("schema", 0))
+        if schema not in (1, SCHEMA):
             raise h5.Malformed("it has another version; make it anew with 'posecli data pairs'")
         about = h5.json_value(file, "about", dict)
         frames, count = about.get("frames"), len(h5.dataset(file, "split", np.uint8, (None,)))
@@ -245,6 +274,8 @@ def _read(path: Path) -> tuple[Columns, dict[str, Any]]:
             raise h5.Malformed("it claims a size that makes no sense")
         columns = {}
         for name, (dtype, shape, timed) in _SHAPES.items():
+            if schema == 1 and name in _SINCE_2:
+                continue
             if not timed:
                 columns[name] = h5.read(file, name, dtype, (count, *shape))
                 continue
@@ -267,7 +298,9 @@ def _resumed(out: Path, about: dict[str, Any]) -> list[Columns]:
         return []
     columns, found = _read(out)
     if found != about:
-        raise UsageError(f"{out} is of other settings or another corpus; delete it or choose another --out")
+        raise UsageError(
+            f"{out} is of other settings, another corpus, detector or version; delete it or choose another --out"
+        )
     step = sum(ROUND)
     return [{n: c[k : k + step] for n, c in columns.items()} for k in range(0, len(columns["split"]), step)]
 
@@ -287,6 +320,7 @@ def load_pairs(path: Path, split: str | None = None) -> Pairs:
         points=(columns["points"] / POINT_STEPS).astype(np.float32), size=columns["size"], focal=columns["focal"],
         up=columns["up"], heatmaps=columns["heatmaps"].astype(np.float32), to_image=columns["to_image"],
         subject=columns["subject"], split=columns["split"], viewpoint=columns["viewpoint"],
+        places=columns.get("places"),
     )  # fmt: skip
     return pairs if split is None else pairs.of(split)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -12,6 +13,7 @@ import torch
 from posecli.camera import Pinhole
 from posecli.corpus import pairs as module
 from posecli.corpus.landmarks_seen import LANDMARK_NAMES, SEEN_COLUMNS, SEEN_POINTS
+from posecli.corpus.pair_clouds import unpack
 from posecli.corpus.pairs import MISSED, XY_STEPS, Pairs, load_pairs, make_pairs, paired_batches
 from posecli.corpus.simulate import SimulatorConfig
 from posecli.corpus.store import SPLITS, Clip
@@ -64,6 +66,16 @@ def test_the_detector_sees_the_mannequin_where_it_is(made: Path) -> None:
     at = np.einsum("ntij,ntdj->ntdi", pairs.to_image, cell)
     off = np.linalg.norm(at - pairs.xy[:, :, SEEN_COLUMNS], axis=-1) / height[:, None, None]
     assert np.nanmedian(off) < 0.125
+    # And so do the clouds kept of them, which are narrower: odds, not probabilities.
+    assert pairs.places is not None
+    places = unpack(pairs.places)
+    assert np.array_equal(places.known.numpy().all(axis=2), pairs.found)
+    middle, _ = places.through(torch.from_numpy(pairs.to_image)[:, :, None]).moments()
+    off = np.linalg.norm(middle.numpy() - pairs.xy[:, :, SEEN_COLUMNS], axis=-1) / height[:, None, None]
+    assert np.nanmedian(off) < 0.05
+    whole = pairs.heatmaps[..., 3] + pairs.heatmaps[..., 5]
+    kept = places.moments()[1].diagonal(dim1=-2, dim2=-1).sum(-1).numpy()
+    assert np.nanmedian(kept / whole) < 1
 
 
 def test_an_interrupted_run_goes_on_to_the_same_end(
@@ -87,8 +99,25 @@ def test_an_interrupted_run_goes_on_to_the_same_end(
         assert set(one) == set(other)
         for name in one:
             np.testing.assert_array_equal(one[name][()], other[name][()])
-    with pytest.raises(UsageError, match="other settings"):
-        make_pairs(clips(), path, windows=6, frames=FRAMES, seed=1, detector=detector, config=EASY)
+    # What the file holds is told, not what was asked for; and it is left as it is.
+    assert make_pairs(clips(), path, windows=2, frames=FRAMES, detector=detector, config=EASY) == 6
+    other = replace(EASY, bone_std=0.0)
+    for changed in ({"seed": 1, "config": EASY}, {"config": other}):
+        with pytest.raises(UsageError, match="other settings"):
+            make_pairs(clips(), path, windows=6, frames=FRAMES, detector=detector, **changed)
+
+
+def test_files_of_the_first_version_are_read_without_clouds(made: Path, tmp_path: Path) -> None:
+    path = tmp_path / "old.h5"
+    path.write_bytes(made.read_bytes())
+    with h5py.File(path, "r+") as file:
+        del file["places"]
+        with pytest.raises(InputError, match="places is missing"):
+            load_pairs(path)
+        file.attrs["schema"] = 1
+    old, new = load_pairs(path, "val"), load_pairs(made, "val")
+    assert old.places is None and new.places is not None and len(new.places) == 2
+    np.testing.assert_array_equal(old.xy, new.xy)
 
 
 def write(path: Path, xy: np.ndarray, points: np.ndarray, focal: float, size: tuple[int, int]) -> Pairs:
@@ -101,6 +130,7 @@ def write(path: Path, xy: np.ndarray, points: np.ndarray, focal: float, size: tu
         "xy": np.where(np.isnan(xy), MISSED, np.round(xy * XY_STEPS)).astype(np.int16)[None],
         "scores": np.full((1, t, 33), 255, np.uint8), "points": np.round(points * 2000).astype(np.int16)[None],
         "heatmaps": np.zeros((1, t, 19, 7), np.float16), "to_image": np.zeros((1, t, 2, 3), np.float32),
+        "places": np.zeros((1, t, 19, 4, 6), np.uint8),
     }  # fmt: skip
     module._write(path, [columns], {"frames": t})
     return load_pairs(path)
