@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from posecli.calibration import CalibratedCamera
 from posecli.corpus.h36m import KEPT, camera_poses
-from posecli.datasets.archive import read_archive
 from posecli.datasets.resection import fit_camera
 from posecli.errors import InputError
 from posecli.skeleton import H36M16, H36M17
+from posecli.untrusted_npz import read_npz
 
 TRAIN = ("S1", "S5", "S6", "S7", "S8")
 TEST = ("S9", "S11")
@@ -143,7 +143,7 @@ def load(folder: Path, keypoints: str = "cpn", subjects: tuple[str, ...] = TEST)
 def read_positions(folder: Path, subjects: tuple[str, ...]) -> Takes:
     """Motion of the subjects, 17 joints; InputError where it is not as `Human36M` says."""
     path = folder / POSITIONS
-    found = read_archive(path, "positions_3d")["positions_3d"]
+    found = read_npz(path, "positions_3d")["positions_3d"]
     positions: Takes = {}
     for subject in subjects:
         takes = _dict(found, subject, path)
@@ -167,7 +167,7 @@ def read_positions(folder: Path, subjects: tuple[str, ...]) -> Takes:
 def read_views(folder: Path, keypoints: str, positions: Takes) -> Views:
     """Keypoints of the takes of `positions`, cut to their lengths; InputError where one lacks or does not fit."""
     path = folder / keypoints_file(keypoints)
-    archive = read_archive(path, "positions_2d", optional=("metadata",))
+    archive = read_npz(path, "positions_2d", optional=("metadata",))
     found = archive["positions_2d"]
     views: Views = {}
     joints: set[int] = set()

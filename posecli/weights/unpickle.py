@@ -98,28 +98,36 @@ def _rebuild_parameter(tensor: Any, *_: Any) -> Any:
     return tensor
 
 
-def _encode(text: str, encoding: str = "utf-8") -> bytes:
-    """Protocol 2's way of writing bytes."""
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"text is encoded as {encoding}")
-    return text.encode("latin1")
-
-
 class _Refused(Exception):
     """The pickle asks for a name that is not on the list."""
 
 
 class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: IO[bytes], storage: Callable[[str, torch.dtype, int], _Storage]) -> None:
+    def __init__(
+        self,
+        file: IO[bytes],
+        storage: Callable[[str, torch.dtype, int], _Storage],
+        most_bytes: int = _LARGEST_PICKLE,
+    ) -> None:
         super().__init__(file, encoding="latin1")
-        self._storage = storage
+        self._storage, self._bytes_left = storage, most_bytes
+
+    def _encode(self, text: str, encoding: str = "utf-8") -> bytes:
+        """Protocol 2's way of writing bytes. One text may be named again and again, and every time is a copy."""
+        if encoding != "latin1":
+            raise pickle.UnpicklingError(f"text is encoded as {encoding}")
+        self._bytes_left -= len(text)
+        if self._bytes_left < 0:
+            raise pickle.UnpicklingError("its contents are larger than itself")
+        return text.encode("latin1")
 
     def find_class(self, module: str, name: str) -> Any:
         known: dict[tuple[str, str], Any] = {
             ("collections", "OrderedDict"): collections.OrderedDict,
             ("builtins", "set"): set,
             ("__builtin__", "set"): set,
-            ("_codecs", "encode"): _encode,
+            ("_codecs", "encode"): self._encode,
+            ("__builtin__", "bytes"): lambda: b"",  # protocol 2's way of writing none; it takes no arguments here
             ("torch", "Size"): tuple,
             ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
             ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
@@ -170,9 +178,10 @@ def read_checkpoint(path: Path) -> Any:
     raise InputError(f"{path} is not a PyTorch checkpoint (neither its zip nor its older format)")
 
 
-def read_inert(file: IO[bytes]) -> Any:
-    """A pickle of plain containers and of numpy's objects, these as `Inert`; runs nothing.
+def read_inert(file: IO[bytes], *, most_bytes: int = _LARGEST_PICKLE) -> Any:
+    """A pickle of plain containers, numbers and text, and of numpy's objects, these as `Inert`; runs nothing.
 
+    most_bytes: copied while reading; what a pickle needs is less than it is long.
     Raises pickle.UnpicklingError, or whatever a damaged pickle makes Python raise, where it is anything else.
     """
 
@@ -180,24 +189,11 @@ def read_inert(file: IO[bytes]) -> Any:
         raise pickle.UnpicklingError("a tensor where none can be")
 
     try:
-        return _Unpickler(file, no_storage).load()
+        return _Unpickler(file, no_storage, most_bytes).load()
     except _Refused as refused:
         raise pickle.UnpicklingError(
             f"it holds an object of {refused}, which posecli does not load"
         ) from None
-
-
-def read_plain_pickle(file: IO[bytes]) -> Any:
-    """A pickle without tensors: plain containers, numbers, text, and `Inert` in place of what numpy wrote.
-
-    Raises ValueError where it is damaged or asks for anything else.
-    """
-
-    try:
-        return read_inert(file)
-    except Exception as error:
-        # whatever a damaged or hostile pickle can make Python raise, it is the file that is at fault
-        raise ValueError(str(error) or type(error).__name__) from None
 
 
 def load_tensor(tensor: StoredTensor, path: Path) -> Tensor:

@@ -4,27 +4,18 @@
                          num_joints, keypoints_symmetry, video_metadata {subject: {w, h, fps}}}
     Detectron's own      `boxes`, `keypoints` (per frame [[], (N, 4, 17)]: x, y, logit, probability), `metadata`
 
-Both are pickled inside; they are read with the restricted reader of `posecli.weights.unpickle`, which makes nothing
-but containers and numbers.
+Both are pickled inside; `posecli.untrusted_npz` makes nothing of them but containers and numbers.
 """
 
 from __future__ import annotations
 
-import io
-import math
-import re
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
-from numpy.typing import NDArray
 
 from posecli.detect.foreign.clip import (
     MOST_BYTES,
-    MOST_FRAMES,
     ForeignClip,
     add,
     listed,
@@ -33,9 +24,8 @@ from posecli.detect.foreign.clip import (
 )
 from posecli.errors import InputError
 from posecli.skeleton import COCO17, H36M17, HALPE26
-from posecli.weights.unpickle import Inert, read_plain_pickle
+from posecli.untrusted_npz import npz_names, read_npz
 
-_MOST_THINGS = 4 * MOST_FRAMES
 _LAYOUTS = {"coco": {17: COCO17}, "h36m": {17: H36M17}, "halpe": {26: HALPE26}}
 
 
@@ -87,14 +77,14 @@ def _positions(members: dict[str, Any], path: Path, wanted: str | None) -> Forei
 
 def _detectron(members: dict[str, Any], path: Path) -> ForeignClip:
     frames = members["keypoints"]
-    if not isinstance(frames, np.ndarray | list):
+    if not isinstance(frames, list):
         raise InputError(f"{path}: keypoints is not what VideoPose3D's infer_video.py writes")
     clip = ForeignClip(
         "vp3d", COCO17, size=_size(members.get("metadata")), fps=_rate(members.get("metadata"))
     )
     for number, frame in enumerate(frames):
         where = f"{path}: frame {number}"
-        people = frame[1] if isinstance(frame, list | np.ndarray) and len(frame) == 2 else None
+        people = frame[1] if isinstance(frame, list | tuple) and len(frame) == 2 else None
         people = [] if people is None or len(people) == 0 else people
         seen = []
         for person in people:
@@ -106,95 +96,10 @@ def _detectron(members: dict[str, Any], path: Path) -> ForeignClip:
 
 
 def _members(path: Path) -> dict[str, Any]:
-    """The archive's arrays by name; object arrays as containers of plain arrays."""
-    wanted = {"positions_2d", "metadata", "boxes", "keypoints"}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            infos = {
-                i.filename.removesuffix(".npy"): i for i in archive.infolist() if i.filename.endswith(".npy")
-            }
-            if sum(infos[name].file_size for name in wanted & set(infos)) > MOST_BYTES:
-                raise InputError(f"{path} holds more than {MOST_BYTES >> 20} MiB; cut it into pieces")
-            found: dict[str, Any] = {name: None for name in infos}
-            for name in wanted & set(infos):
-                found[name] = _array(io.BytesIO(archive.read(infos[name])))
-            return found
-    except OSError as error:
-        raise InputError(f"cannot read {path} ({error.strerror or error})") from None
-    except (
-        zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, TypeError, RuntimeError,
-        NotImplementedError, RecursionError, MemoryError, OverflowError,
-    ) as error:  # fmt: skip
-        raise InputError(f"{path} is not a readable archive of VideoPose3D: {error}") from None
-
-
-def _array(file: io.BytesIO) -> Any:
-    version = npy.read_magic(file)
-    if version not in ((1, 0), (2, 0)):
-        raise ValueError("an unknown version of .npy")
-    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, fortran, dtype = read(file)
-    if not dtype.hasobject:
-        return _plain(shape, dtype, fortran, file.read())
-    value = _Revival()(read_plain_pickle(file))
-    return value.item() if isinstance(value, np.ndarray) and value.shape == () else value
-
-
-class _Revival:
-    """What numpy pickled, made anew from its description; containers as they are.
-
-    A pickle may hold one list in many places, and that again: a small file with more content than fits the world.
-    """
-
-    def __init__(self) -> None:
-        self.left = _MOST_THINGS
-
-    def __call__(self, value: Any) -> Any:
-        self.left -= 1
-        if self.left < 0:
-            raise ValueError(f"it holds more than {_MOST_THINGS} things")
-        if isinstance(value, dict):
-            return {key: self(v) for key, v in value.items() if isinstance(key, str | int)}
-        if isinstance(value, list | tuple):
-            return [self(v) for v in value]
-        if not isinstance(value, Inert):
-            return value
-        if value.origin.endswith("multiarray._reconstruct") and isinstance(value.state, tuple):
-            _, shape, dtype, fortran, data = value.state
-            if isinstance(data, list):
-                return _nested([self(item) for item in data], tuple(shape))
-            return _plain(shape, _dtype(dtype), bool(fortran), data)
-        if value.origin.endswith("multiarray.scalar") and len(value.arguments) == 2:
-            return _plain((), _dtype(value.arguments[0]), False, value.arguments[1]).item()
-        raise ValueError(f"it holds {value.origin[:60]}, which is not read")
-
-
-def _nested(items: list[Any], shape: tuple[int, ...]) -> Any:
-    """An object array of any number of dimensions, as lists in lists."""
-    if shape == () and len(items) == 1:
-        return items[0]
-    if math.prod(shape) != len(items) or not 1 <= len(shape) <= 4:
-        raise ValueError("an array is cut short")
-    if len(shape) == 1:
-        return items
-    size = math.prod(shape[1:])
-    return [_nested(items[k * size : (k + 1) * size], shape[1:]) for k in range(shape[0])]
-
-
-def _dtype(described: Any) -> np.dtype[Any]:
-    name = described.arguments[0] if isinstance(described, Inert) and described.arguments else None
-    if not isinstance(name, str) or re.fullmatch(r"[fiu][1248]|b1", name) is None:
-        raise ValueError("an array is not of numbers")
-    order = described.state[1] if isinstance(described.state, tuple) and len(described.state) > 1 else "="
-    return np.dtype(f"{order}{name}" if order in ("<", ">") else name)
-
-
-def _plain(shape: Any, dtype: np.dtype[Any], fortran: bool, data: Any) -> NDArray[Any]:
-    if not isinstance(data, bytes) or dtype.kind not in "fiub":
-        raise ValueError("an array is not of numbers")
-    if math.prod(shape) * dtype.itemsize != len(data) or any(side < 0 for side in shape):
-        raise ValueError("an array is cut short")
-    return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
+    """The archive's arrays by name, those that are not wanted as None; object arrays as containers of plain arrays."""
+    names = npz_names(path)
+    wanted = tuple(n for n in ("positions_2d", "metadata", "boxes", "keypoints") if n in names)
+    return {**dict.fromkeys(names), **read_npz(path, *wanted, most_bytes=MOST_BYTES)}
 
 
 def _size(about: Any) -> tuple[int, int] | None:
