@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posecli import resample
+from posecli.aggregate import AGGREGATES, aggregate
 from posecli.bones import usual_lengths, with_lengths
 from posecli.camera import DEFAULT_FOV_DEG, Pinhole, root_path
 from posecli.detect.clouds import JointClouds
@@ -49,9 +50,12 @@ class LiftConfig:
     fixed_bones: bones keep their median length through the clip, the same left and right (`posecli.bones`); so do
         those of every hypothesis. On held-out motion seen as above (48 clips of 5 s) PA-MPJPE fell from 64.1 to
         63.2 mm, MPJPE from 85.3 to 84.9.
+    aggregate: how hypotheses become one pose, one of `posecli.aggregate.AGGREGATES`. The stated spread is that of
+        the mean's error for "reproject" too.
     keep_hypotheses: put all of them in the result; of a sampler's, each is one motion through its whole stretch.
-    batch: windows times hypotheses per network call; at least one window. Samplers that draw from a generator
-        (all but `methods.base.DrawsNoise`) give another result for another batch.
+    batch: frames times hypotheses per network call; at least one window. It decides speed and memory alone: noise
+        belongs to frames (`posecli.windows.ClipNoise`), whichever call they are lifted in. (But for lifters that draw
+        from a generator, which is DiffPose's official code with an eta other than its own.)
     """
 
     hypotheses: int = 1
@@ -63,8 +67,9 @@ class LiftConfig:
     height_m: float | None = None
     smooth_hz: float | None = 7.0
     fixed_bones: bool = True
+    aggregate: str = "mean"
     keep_hypotheses: bool = False
-    batch: int = 8
+    batch: int = 256
 
     def __post_init__(self) -> None:
         if min(self.hypotheses, 1 if self.steps is None else self.steps, self.batch) < 1:
@@ -81,6 +86,8 @@ class LiftConfig:
             raise UsageError(f"a height of {self.height_m:g} m is not a person's (give metres, e.g. 1.75)")
         if self.smooth_hz is not None and not 0.5 <= self.smooth_hz <= 1000.0:
             raise UsageError(f"smoothing must lie between 0.5 and 1000 Hz, not {self.smooth_hz:g}")
+        if self.aggregate not in AGGREGATES:
+            raise UsageError(f"aggregate must be one of {', '.join(AGGREGATES)}, not {self.aggregate!r}")
 
 
 def lift_keypoints(
@@ -123,7 +130,8 @@ def lift_keypoints(
         raise NobodyError("no person was found in any frame; nothing to lift")
 
     frames, joints = len(body), H36M17.num_joints
-    poses = np.full((config.hypotheses, frames, joints, 3), np.nan, dtype=np.float32)
+    # The result first, then the hypotheses that it was made of.
+    poses = np.full((1 + config.hypotheses, frames, joints, 3), np.nan, dtype=np.float32)
     std = np.full((frames, joints, 3), np.nan, dtype=np.float32)
     flat = camera.rays(body.xy)[..., :2]
 
@@ -145,32 +153,33 @@ def lift_keypoints(
         lifted, spread = lift_grid(
             on_grid, starts, lifter, uncertainty,
             hypotheses=config.hypotheses, steps=config.steps or usual_steps(lifter), batch=config.batch,
-            seed=(config.seed, number), size_exponent=size_exponent, clouds=around, progress=step,
+            seed=(config.seed, number), size_exponent=size_exponent, clouds=around,
+            alone=config.aggregate == "none", progress=step,
         )  # fmt: skip
         done += len(starts)
-        steady = low_pass(lifted, rate, config.smooth_hz)
+        result = aggregate(config.aggregate, lifted, on_grid, run.grid)
+        steady = low_pass(np.concatenate([result[:, None], lifted], axis=1), rate, config.smooth_hz)
         poses[:, run.rows] = resample.spline(run.grid, steady, times[run.rows]).swapaxes(0, 1)
         std[run.rows] = resample.linear(run.grid, spread, times[run.rows])
 
-    mean = poses.mean(axis=0)
     if config.fixed_bones:
-        lengths = usual_lengths(poses, H36M17)
-        poses, mean = (with_lengths(p, lengths, H36M17).astype(np.float32) for p in (poses, mean))
+        lengths = usual_lengths(poses[:1] if config.aggregate == "none" else poses[1:], H36M17)
+        poses = with_lengths(poses, lengths, H36M17).astype(np.float32)
     source = "prior"
     if config.height_m is not None:
-        factor = np.float32(config.height_m / standing_height(mean[valid]))
-        poses, mean, std, source = poses * factor, mean * factor, std * factor, "height"
+        factor = np.float32(config.height_m / standing_height(poses[0][valid]))
+        poses, std, source = poses * factor, std * factor, "height"
     return Motion(
         timestamps_s=times,
-        joints_3d=mean,
+        joints_3d=poses[0],
         joints_3d_std=std,
         valid=valid,
         bridged=bridged,
         keypoints_2d=body.xy,
         scores_2d=body.scores,
         image_size=body.image_size,
-        root_path=_roots(mean, body, found, runs, camera),
-        hypotheses=poses if config.keep_hypotheses else None,
+        root_path=_roots(poses[0], body, found, runs, camera),
+        hypotheses=poses[1:] if config.keep_hypotheses else None,
         scale_source=source,
         settings=dict(settings or {}),
     )
@@ -202,7 +211,7 @@ def _check(keypoints: Keypoints2D, lifter: Lifter, rate: float, size_exponent: f
 
 
 def _roots(
-    mean: NDArray[np.float32],
+    pose: NDArray[np.float32],
     body: Keypoints2D,
     found: NDArray[np.bool_],
     runs: list[Segment],
@@ -213,5 +222,5 @@ def _roots(
     weights[:, [j for j in range(H36M17.num_joints) if j not in LIMBS]] *= 0.2  # built joints are less exact
     roots = np.full((len(body), 3), np.nan, dtype=np.float32)
     for rows in (run.rows for run in runs):
-        roots[rows] = root_path(mean[rows], body.xy[rows], weights[rows], body.timestamps_s[rows], camera)
+        roots[rows] = root_path(pose[rows], body.xy[rows], weights[rows], body.timestamps_s[rows], camera)
     return roots

@@ -43,15 +43,16 @@ def lift_grid(
     seed: Sequence[int],
     size_exponent: float = 0.0,
     clouds: GridClouds | None = None,
+    alone: bool = False,
     progress: Callable[[int], None],
 ) -> tuple[Array, Array]:
     """Lift rays (G, 17, 2) on a uniform grid, in windows that begin at `starts`.
 
-    batch: windows times hypotheses per network call. seed: numbers that name this stretch's noise.
+    batch: frames times hypotheses per network call. seed: numbers that name this stretch's noise.
     size_exponent: the one that the lifter was trained with (`posecli.facing.face_windows`).
     clouds: where the joints may be, for a `HeatmapLifter`. progress: called with the number of windows done.
-    Returns hypotheses (G, H, 17, 3) and the standard deviation of their mean's error (G, 17, 3), metres, in the real
-    camera's frame. Raises InputError where the network's answer is not finite.
+    Returns hypotheses (G, H, 17, 3) and the standard deviation of their mean's error (alone: of the first one's)
+    (G, 17, 3), metres, in the real camera's frame. Raises InputError where the network's answer is not finite.
     """
     window, frames, joints = lifter.window, len(flat), flat.shape[1]
     # A clip shorter than the window is played forth and back until it is long enough.
@@ -62,7 +63,7 @@ def lift_grid(
     variance = np.zeros((len(padded), joints, 3))
     weight = np.zeros((len(padded), 1, 1))
     ask = _Lifting(lifter, hypotheses, steps, seed)
-    per_call = max(1, batch // hypotheses)
+    per_call = max(1, batch // (window * hypotheses))
     if clouds is not None:
         per_call = max(1, min(per_call, _CLOUDS_AT_ONCE // (window * clouds.size)))
     for first in range(0, len(starts), per_call):
@@ -76,7 +77,7 @@ def lift_grid(
             raise InputError("the network's answer is not finite: its weights are damaged; fetch them again")
         # Diagonal of R diag(std²) Rᵀ: the error is known along the turned camera's axes.
         turn = faced.rotation.numpy().astype(np.float64)
-        std = uncertainty.std(faced.x2d.numpy(), answer.numpy())
+        std = uncertainty.std(faced.x2d.numpy(), (answer[:, :1] if alone else answer).numpy())
         turned = np.einsum("bij,btkj->btki", turn**2, std**2)
         for row, start in enumerate(chosen):
             at = slice(start, start + window)
@@ -99,29 +100,32 @@ class ClipNoise:
         self.seed = tuple(seed)
 
     def of(self, starts: Sequence[int], device: torch.device) -> Noise:
-        """Noise for windows at `starts`: asked for (B, H, T, ...), as samplers do, one draw after the other."""
+        """Noise for windows at `starts`: asked for (B, H, T, ...), as samplers do, one draw after the other. The first
+        hypotheses are the same however many there are."""
         draws = 0
 
         def draw(shape: tuple[int, ...]) -> Tensor:
             nonlocal draws
             draws += 1
-            blocks: dict[int, Tensor] = {}
-            rows = [self._frames(draws, start, shape[1:], blocks) for start in starts]
-            return torch.stack(rows).to(device)
+            _, hypotheses, frames, *rest = shape
+            first, last = min(starts) // _BLOCK, (max(starts) + frames - 1) // _BLOCK
+            along = torch.cat(
+                [
+                    torch.stack([self._block(rest, draws, k, h) for h in range(hypotheses)])
+                    for k in range(first, last + 1)
+                ],
+                dim=1,
+            )
+            at = torch.tensor(starts)[:, None] + torch.arange(frames) - first * _BLOCK
+            return along[:, at].movedim(0, 1).to(device)
 
         return draw
 
-    def _frames(self, draw: int, start: int, shape: Sequence[int], blocks: dict[int, Tensor]) -> Tensor:
-        """One window's share (H, T, ...) of a draw."""
-        hypotheses, frames, *rest = shape
-        first, last = start // _BLOCK, (start + frames - 1) // _BLOCK
-        for k in range(first, last + 1):
-            if k not in blocks:
-                entropy = np.random.SeedSequence([*self.seed, draw, k]).generate_state(1, np.uint64)
-                generator = torch.Generator().manual_seed(int(entropy[0]) >> 1)
-                blocks[k] = torch.randn(_BLOCK, hypotheses, *rest, generator=generator)
-        along = torch.cat([blocks[k] for k in range(first, last + 1)])
-        return along[start - first * _BLOCK :][:frames].movedim(0, 1)
+    def _block(self, shape: Sequence[int], draw: int, block: int, hypothesis: int) -> Tensor:
+        """A block of frames (_BLOCK, ...) of one hypothesis and one draw."""
+        name = [*self.seed, draw, block, *([hypothesis] if hypothesis else [])]
+        entropy = np.random.SeedSequence(name).generate_state(1, np.uint64)
+        return torch.randn(_BLOCK, *shape, generator=torch.Generator().manual_seed(int(entropy[0]) >> 1))
 
 
 class _Lifting:

@@ -51,6 +51,7 @@ def lift(
     fps: o.Fps = None,
     hypotheses: o.Hypotheses = 1,
     steps: o.Steps = None,
+    aggregate: o.Aggregate = "mean",
     keep_hypotheses: o.KeepHypotheses = False,
     fov: o.Fov = None,
     height: o.Height = None,
@@ -76,7 +77,7 @@ with an estimated path of the pelvis through space. Frames with nobody are marke
     say: Output = context.obj
     config = LiftConfig(
         hypotheses=hypotheses, steps=steps, seed=seed, max_gap_s=max_gap, height_m=height,
-        keep_hypotheses=keep_hypotheses, smooth_hz=o.smoothing(smooth),
+        keep_hypotheses=keep_hypotheses, aggregate=aggregate, smooth_hz=o.smoothing(smooth),
         fixed_bones=fixed_bones, fov_deg=DEFAULT_FOV_DEG if fov is None else fov,
     )  # fmt: skip
     kinds = [kind.strip() for kind in export.split(",") if kind.strip()]

@@ -79,6 +79,15 @@ Hypotheses = Annotated[
     int,
     typer.Option("--hypotheses", "-H", metavar="N", min=1, help="Poses sampled per frame, then averaged."),
 ]
+Aggregate = Annotated[
+    str,
+    typer.Option(
+        "--aggregate",
+        metavar="KIND",
+        help="One pose from several hypotheses: mean; reproject (each joint of the hypothesis seen nearest to the 2D "
+        "joint, by the assumed camera and the estimated path: an extension of D3DP's J-Agg); none, the first alone.",
+    ),
+]
 KeepHypotheses = Annotated[bool, typer.Option("--keep-hypotheses", help="Put every hypothesis in the NPZ.")]
 Steps = Annotated[
     int | None,
