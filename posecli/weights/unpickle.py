@@ -98,6 +98,21 @@ def _rebuild_parameter(tensor: Any, *_: Any) -> Any:
     return tensor
 
 
+def _inert_class(origin: str) -> type[Inert]:
+    """Stands for the class or function of this name: called, or made into an object, it gives an `Inert`."""
+
+    class Foreign(Inert):
+        def __new__(cls, *arguments: Any) -> Foreign:
+            made = super().__new__(cls)
+            Inert.__init__(made, origin, arguments)
+            return made
+
+        def __init__(self, *arguments: Any) -> None:
+            pass
+
+    return Foreign
+
+
 class _Refused(Exception):
     """The pickle asks for a name that is not on the list."""
 
@@ -108,9 +123,11 @@ class _Unpickler(pickle.Unpickler):
         file: IO[bytes],
         storage: Callable[[str, torch.dtype, int], _Storage],
         most_bytes: int = _LARGEST_PICKLE,
+        inert: tuple[str, ...] = (),
     ) -> None:
         super().__init__(file, encoding="latin1")
         self._storage, self._bytes_left = storage, most_bytes
+        self._inert = ("numpy.", *inert)
 
     def _encode(self, text: str, encoding: str = "utf-8") -> bytes:
         """Protocol 2's way of writing bytes. One text may be named again and again, and every time is a copy."""
@@ -127,7 +144,9 @@ class _Unpickler(pickle.Unpickler):
             ("builtins", "set"): set,
             ("__builtin__", "set"): set,
             ("_codecs", "encode"): self._encode,
-            ("__builtin__", "bytes"): lambda: b"",  # protocol 2's way of writing none; it takes no arguments here
+            ("__builtin__", "bytes"): lambda: (
+                b""
+            ),  # protocol 2's way of writing none; it takes no arguments here
             ("torch", "Size"): tuple,
             ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
             ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
@@ -137,9 +156,8 @@ class _Unpickler(pickle.Unpickler):
         if module == "torch" and name in _DTYPES:
             return ("storage type", _DTYPES[name])
         origin = f"{module}.{name}"
-        if module.partition(".")[0] == "numpy":
-            # never numpy itself: some of its functions run code or read files
-            return lambda *arguments: Inert(origin, arguments)
+        if origin.startswith(self._inert):
+            return _inert_class(origin)  # never numpy itself: some of its functions run code or read files
         raise _Refused(origin)
 
     def persistent_load(self, pid: Any) -> _Storage:
@@ -153,18 +171,20 @@ class _Unpickler(pickle.Unpickler):
         return self._storage(key, kind[1], numel)
 
 
-def read_checkpoint(path: Path) -> Any:
+def read_checkpoint(path: Path, *, inert: tuple[str, ...] = ()) -> Any:
     """What `torch.save` wrote to `path`: plain containers with `StoredTensor` in place of tensors.
 
+    inert: how the full names begin of what becomes `Inert` beside numpy's objects, as a training framework leaves
+        them in its checkpoints; nothing of theirs is imported or called.
     Raises InputError when the file is missing, no checkpoint, damaged, or holds anything else.
     """
     try:
         with path.open("rb") as file:
             start = file.read(len(_LEGACY_START))
         if zipfile.is_zipfile(path):
-            return _read_zip(path)
+            return _read_zip(path, inert)
         if start == _LEGACY_START:
-            return _read_legacy(path)
+            return _read_legacy(path, inert)
     except _Refused as refused:
         raise InputError(
             f"{path} holds an object of {refused}, which posecli does not load: a checkpoint should hold "
@@ -204,7 +224,7 @@ def load_tensor(tensor: StoredTensor, path: Path) -> Tensor:
         raise InputError(f"{path} is damaged: {error}") from None
 
 
-def _read_zip(path: Path) -> Any:
+def _read_zip(path: Path, inert: tuple[str, ...]) -> Any:
     with zipfile.ZipFile(path) as archive:
         entries = {info.filename: info for info in archive.infolist()}
         pickles = [name for name in entries if name.endswith("/data.pkl")]
@@ -230,10 +250,10 @@ def _read_zip(path: Path) -> Any:
             return _Storage(read, dtype, numel)
 
         with archive.open(pickles[0]) as file:
-            return _Unpickler(file, storage).load()
+            return _Unpickler(file, storage, inert=inert).load()
 
 
-def _read_legacy(path: Path) -> Any:
+def _read_legacy(path: Path, inert: tuple[str, ...]) -> Any:
     """Five parts in a row: magic number, version, machine, the object, the storages' keys; then the storages."""
     places: dict[str, int] = {}  # key → where its data begins
     sizes: dict[str, int] = {}  # key → bytes
@@ -258,7 +278,7 @@ def _read_legacy(path: Path) -> Any:
             raise ValueError("an unknown version of the older format")
         if machine.get("little_endian") is not (sys.byteorder == "little"):
             raise ValueError("it was written on a machine of the other byte order")
-        result = _Unpickler(file, storage).load()
+        result = _Unpickler(file, storage, inert=inert).load()
         keys = _Unpickler(file, no_storage).load()
         if not isinstance(keys, list) or set(keys) != set(sizes):
             raise ValueError("its list of tensors does not fit its structure")
