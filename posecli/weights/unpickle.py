@@ -39,6 +39,7 @@ _LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"  # that magic number,
 _LARGEST_PICKLE = (
     256 << 20
 )  # bytes; the structure alone, without tensors, of any real checkpoint is far below
+_MOST_FOREIGN_NAMES = 200  # a class is made for each; real checkpoints name a dozen
 
 
 class Inert:
@@ -128,6 +129,7 @@ class _Unpickler(pickle.Unpickler):
         super().__init__(file, encoding="latin1")
         self._storage, self._bytes_left = storage, most_bytes
         self._inert = ("numpy.", *inert)
+        self._foreign: dict[str, type[Inert]] = {}
 
     def _encode(self, text: str, encoding: str = "utf-8") -> bytes:
         """Protocol 2's way of writing bytes. One text may be named again and again, and every time is a copy."""
@@ -144,9 +146,7 @@ class _Unpickler(pickle.Unpickler):
             ("builtins", "set"): set,
             ("__builtin__", "set"): set,
             ("_codecs", "encode"): self._encode,
-            ("__builtin__", "bytes"): lambda: (
-                b""
-            ),  # protocol 2's way of writing none; it takes no arguments here
+            ("__builtin__", "bytes"): lambda: b"",  # protocol 2's way of writing none; no arguments here
             ("torch", "Size"): tuple,
             ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
             ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
@@ -157,7 +157,10 @@ class _Unpickler(pickle.Unpickler):
             return ("storage type", _DTYPES[name])
         origin = f"{module}.{name}"
         if origin.startswith(self._inert):
-            return _inert_class(origin)  # never numpy itself: some of its functions run code or read files
+            # never numpy itself: some of its functions run code or read files
+            if len(self._foreign) == _MOST_FOREIGN_NAMES:
+                raise pickle.UnpicklingError("too many foreign objects")
+            return self._foreign.setdefault(origin, _inert_class(origin))
         raise _Refused(origin)
 
     def persistent_load(self, pid: Any) -> _Storage:
