@@ -180,14 +180,14 @@ def open_samples(benchmark: OpenBenchmark, keypoints: str = "detected") -> list[
     ]
 
 
-def pair_samples(path: Path) -> list[Sample]:
-    """Test subjects of a paired set: what BlazePose said of rendered motion. They have no actions, only subjects."""
+def pair_samples(path: Path, split: str = "test") -> list[Sample]:
+    """Subjects of one side of a paired set: what BlazePose said of rendered motion. They have no actions."""
     from posecli.corpus.pairs import RATE, load_pairs
     from posecli.corpus.viewpoints import NAMES
 
-    pairs = load_pairs(path, "test")
+    pairs = load_pairs(path, split)
     if not len(pairs):
-        raise InputError(f"{path} has no windows of test subjects")
+        raise InputError(f"{path} has no windows of its {split} split")
     return [
         Sample(
             Keypoints2D(
@@ -202,7 +202,7 @@ def pair_samples(path: Path) -> list[Sample]:
             RATE,
             f"subject {int(pairs.subject[k]):02d}",
             NAMES[int(pairs.viewpoint[k])],
-            f"{path.name}, test window {k}",
+            f"{path.name}, {split} window {k}",
         )
         for k in np.argsort(pairs.subject, kind="stable").tolist()
     ]
