@@ -72,10 +72,12 @@ class ClipResult:
 
 @dataclass(frozen=True)
 class VideoResult:
-    """All clips of a folder; `skipped`: those that were not scored, each with the reason."""
+    """All clips of a folder. skipped: those without truth, or with nobody in them, each with the reason; failed: those
+    whose files cannot be used."""
 
     clips: tuple[ClipResult, ...]
     skipped: dict[str, str]
+    failed: dict[str, str]
     made_by: dict[str, Any]
 
     @property
@@ -107,6 +109,7 @@ class VideoResult:
             "mean": {"posecli": self.ours.to_dict(), "mediapipe_world": self.mediapipe.to_dict()},
             "joints_3d_std": self.coverage.to_dict(),
             "skipped": self.skipped,
+            "failed": self.failed,
         }  # fmt: skip
 
 
@@ -124,19 +127,19 @@ def run_video(
     """Score the whole pipeline on every clip below `folder` that has a `ref.npz` beside it.
 
     keep: a folder for the detections, which are used again when it is given another time. Folders without a
-    `ref.npz`, or in which nobody is found, are named in `skipped` and warned of. Raises InputError
-    where nothing is left, and what `posecli.lift` raises for a damaged video.
+    `ref.npz`, or in which nobody is found, are named in `skipped`, those with a damaged video or truth, or with a
+    truth of another length, in `failed`; both are warned of. Raises InputError where nothing is left.
     """
     reporter = reporter or Silent()
     found, skipped = find_clips(Path(folder))
     for name, reason in skipped.items():
         reporter.note(f"skipped {name}: {reason}")
     lifting = Lifting(method, weights, device, config or LiftConfig())
-    results = []
+    results, failed = [], {}
     for name, video in found.items():
-        truth = load_truth(video.with_name(TRUTH))
         reporter.note(f"{name}:")
         try:
+            truth = load_truth(video.with_name(TRUTH))
             with nullcontext(Path(keep) / name) if keep else _scratch() as place:
                 detected = detect_to_file(
                     video, out=place, overwrite=True, offline=offline, reporter=reporter
@@ -145,11 +148,14 @@ def run_video(
         except NobodyError:
             skipped[name] = "nobody is found in it"
             reporter.warn(f"{name} is left out: nobody is found in it")
+        except InputError as error:
+            failed[name] = str(error)
+            reporter.warn(f"{name} is left out: {error}")
     if not results:
         raise InputError(
             f"{folder} holds no clip that can be scored; each wants a video and a {TRUTH} beside it"
         )
-    return VideoResult(tuple(results), skipped, made_by(lifting))
+    return VideoResult(tuple(results), skipped, failed, made_by(lifting))
 
 
 def find_clips(folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
@@ -198,11 +204,14 @@ def score(
     """Compare poses (T, 17, 3) in metres, camera frame, row k of one with row k of the other.
 
     Frames count where all 12 limb joints are finite in both. times: (T,) seconds, for the jitter.
-    Raises InputError where there is no such frame.
+    Raises InputError where there is no such frame, or where the two are not equally long.
     """
-    rows = min(len(predicted), len(truth))
+    if len(predicted) != len(truth):
+        raise InputError(
+            f"the video has {len(predicted)} frames and its truth {len(truth)}: row k of {TRUTH} must be the k-th frame"
+        )
     limbs = list(LIMBS)
-    guess, real = _hip_centred(predicted[:rows])[:, limbs], _hip_centred(truth[:rows])[:, limbs]
+    guess, real = _hip_centred(predicted)[:, limbs], _hip_centred(truth)[:, limbs]
     both = np.asarray(np.isfinite(guess).all(axis=(1, 2)) & np.isfinite(real).all(axis=(1, 2)))
     if not both.any():
         raise InputError(
@@ -250,13 +259,14 @@ def _score_clip(name: str, detected: Detected, truth: NDArray[np.float64], lifti
     world = detected.keypoints.to_h36m17().world
     if world is None:
         raise InputError("this detector gives no 3D of its own to compare with")
-    rows, limbs = min(len(motion), len(truth)), list(LIMBS)
-    error = _hip_centred(motion.joints_3d[:rows]) - _hip_centred(truth[:rows])
+    ours, theirs = (score(poses, truth, motion.timestamps_s) for poses in (motion.joints_3d, world))
+    error = _hip_centred(motion.joints_3d) - _hip_centred(truth)
+    limbs = list(LIMBS)
     return ClipResult(
         name,
-        score(motion.joints_3d, truth, motion.timestamps_s),
-        score(world, truth, motion.timestamps_s),
-        Coverage.of(error[:, limbs], motion.joints_3d_std[:rows, limbs]),
+        ours,
+        theirs,
+        Coverage.of(error[:, limbs], motion.joints_3d_std[:, limbs]),
         seconds,
     )
 

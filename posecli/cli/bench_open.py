@@ -14,7 +14,7 @@ from posecli.cli import options as o
 from posecli.cli.bench_common import Format, Plot, Result, check, made_by, show, write_json
 from posecli.cli.console import ANYWHERE, Output
 from posecli.cli.summary import written
-from posecli.errors import UsageError
+from posecli.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from posecli.bench.scores import Coverage
@@ -111,3 +111,6 @@ the mean acceleration over that of the truth, bone drift how much bones change t
         say.fact("spread", report.coverage_line(coverage))
         made_by(say, content, seconds)
         written(say, [path for path in (out, plot) if path is not None])
+    if video is not None and clips.failed:
+        names = ", ".join(clips.failed)
+        raise InputError(f"{names} could not be used; the other clips are scored above")

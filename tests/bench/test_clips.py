@@ -33,8 +33,9 @@ def test_root_relative_is_about_the_middle_of_the_hips_in_millimetres() -> None:
     assert len(LIMBS) == 12
 
 
-def test_the_longer_is_cut_and_nothing_in_common_is_one_line() -> None:
-    assert score(TRUTH[:5], TRUTH).frames == 5
+def test_unequal_lengths_and_nothing_in_common_are_one_line() -> None:
+    with pytest.raises(InputError, match="the video has 5 frames and its truth 8"):
+        score(TRUTH[:5], TRUTH)
     with pytest.raises(InputError, match="nothing to compare"):
         score(np.full_like(TRUTH, np.nan), TRUTH)
 

@@ -72,17 +72,24 @@ def test_a_clip_whose_truth_is_our_own_answer(
     np.savez(place / "ref.npz", joints_cam_mm=joints, valid=np.ones(joints.shape[:2], bool))
     (tmp_path / "clips" / "other").mkdir()
     (tmp_path / "clips" / "other" / "x.mp4").write_bytes(b"")
+    for name, content in (("bad", b"no archive"), ("damaged", (place / "ref.npz").read_bytes())):
+        (tmp_path / "clips" / name).mkdir()
+        (tmp_path / "clips" / name / "x.mp4").write_bytes(clip.read_bytes() if name == "bad" else b"")
+        (tmp_path / "clips" / name / "ref.npz").write_bytes(content)
     keep = ["--keep", str(tmp_path / "kept")]
-    assert main(["bench", "open", "--video", str(tmp_path / "clips"), "--format", "json", *keep]) == 0
+    arguments = ["bench", "open", "--video", str(tmp_path / "clips"), "--format", "json", *keep]
+    assert main(arguments) == ExitCode.INPUT  # and yet the others are scored
     said = capsys.readouterr()
     assert "skipped other: no ref.npz beside its video" in said.err
+    assert "bad is left out" in said.err and "damaged is left out" in said.err
+    assert said.err.endswith("error: bad, damaged could not be used; the other clips are scored above\n")
     content = json.loads(said.out)
     ours, theirs = (content["clips"]["own"][who] for who in ("posecli", "mediapipe_world"))
     assert ours["pa_mpjpe_mm"] < 0.01 and ours["root_mpjpe_mm"] < 0.01 and ours["frames"] == 20
     assert ours["jitter"] == pytest.approx(1, abs=1e-3)
     assert 20 < theirs["pa_mpjpe_mm"] < 200 and theirs["frames"] == 20
     assert content["joints_3d_std"]["all"]["within_1_std"] == 1.0  # no error lies inside any spread
-    assert list(content["skipped"]) == ["other"]
+    assert list(content["skipped"]) == ["other"] and list(content["failed"]) == ["bad", "damaged"]
     kept = list((tmp_path / "kept").rglob("*.detections.h5"))
     assert len(kept) == 1
     began = kept[0].stat().st_mtime_ns
