@@ -27,6 +27,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -76,6 +77,7 @@ SWAPPED = (LEGS, ARMS, LEGS + ARMS)  # what changes sides together
 
 RATES_HZ = (15.0, 20.0, 24.0, 25.0, 50.0, 60.0)
 """Frame rates of sources that are not recorded at the lifter's own."""
+_MOST_BYTES = 1 << 22
 _PHASES = 3
 _SLOT_S = 0.4  # at most one event of a sort in so long a stretch
 
@@ -163,6 +165,21 @@ def shipped_model() -> DetectorModel:
     """BlazePose's errors, as fitted to our paired set."""
     text = (files("posecli") / "assets" / "detector_model.json").read_text(encoding="utf-8")
     return DetectorModel.from_dict(json.loads(text))
+
+
+def load_model(path: Path) -> DetectorModel:
+    """What `posecli data fit` wrote to `path`. Raises InputError where it did not, or where the file is missing."""
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise ValueError("it is far too large")
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(values, dict):
+            raise ValueError("it holds no table")
+        return DetectorModel.from_dict(values)
+    except OSError as error:
+        raise InputError(f"cannot read the detector model {path}: {error.strerror or error}") from None
+    except (ValueError, RecursionError, InputError) as error:
+        raise InputError(f"{path} is no detector model of `posecli data fit`: {error}") from None
 
 
 class DetectorErrors:
