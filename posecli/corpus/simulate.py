@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from posecli.corpus import posture, viewpoints
-from posecli.corpus.detector_model import DetectorErrors, shipped_model
+from posecli.corpus.detector_model import DetectorErrors, load_model, shipped_model
 from posecli.corpus.landmarks_seen import H36M_FROM_SEEN, LANDMARK_NAMES, SEEN_POINTS, TWINS, twin
 from posecli.corpus.store import LANDMARKS, POINT_NAMES
 from posecli.corpus.viewpoints import Seen, about
@@ -78,6 +79,7 @@ class SimulatorConfig:
     off_axis: tuple[float, float] = (0.45, 0.45)  # largest tangent of the person's direction, x and y
     focal_std: float = 0.15  # log of true focal length over assumed
     noise: str = "fitted"  # "fitted": `detector_model`; "guessed": by the next seven settings
+    detector_model: str = ""  # what `posecli data fit` wrote, for fitted noise; without, the model that ships
     other_rates: float = 0.4  # share of windows recorded at another rate than `rate` (fitted noise only)
     constant: float = 0.014  # detector error that stays through the window
     smooth: float = 0.012  # error that wanders
@@ -93,6 +95,10 @@ class SimulatorConfig:
             if name in _CHOICES:
                 if value not in _CHOICES[name]:
                     raise UsageError(f"{name} must be one of {', '.join(_CHOICES[name])}, not {value!r}")
+                continue
+            if isinstance(item.default, str):
+                if not isinstance(value, str):
+                    raise UsageError(f"{name} must be the name of a file, not {value!r}")
                 continue
             numbers = list(value) if pair and isinstance(value, list | tuple) else [value]
             if len(numbers) != 1 + pair or not all(_is_number(n) for n in numbers):
@@ -167,9 +173,9 @@ class Simulator:
 
         self._fitted: DetectorErrors | None = None
         if self.config.noise == "fitted":
-            self._fitted = DetectorErrors(
-                shipped_model(), self.window, self.config.rate, self.config.other_rates
-            )
+            named = self.config.detector_model
+            model = load_model(Path(named)) if named else shipped_model()
+            self._fitted = DetectorErrors(model, self.window, self.config.rate, self.config.other_rates)
         names = LANDMARK_NAMES
         self._seen = torch.tensor(SEEN_POINTS)
         self._to_h36m = torch.tensor(H36M_FROM_SEEN, dtype=torch.float32)
