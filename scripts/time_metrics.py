@@ -11,7 +11,7 @@ import numpy as np
 
 from posecli.bench.metrics import auc, joint_errors, pck
 from posecli.bench.protocols import NOTHING, score_pose
-from posecli.datasets.check import TEST_FRAMES
+from posecli.datasets.h36m import TEST_FRAMES
 
 CLIPS = 236  # takes of S9 and S11 by cameras
 

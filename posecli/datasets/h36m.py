@@ -13,17 +13,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from posecli.calibration import CalibratedCamera
 from posecli.corpus.h36m import KEPT, camera_poses
-from posecli.datasets.resection import fit_camera
+from posecli.datasets import videopose3d
+from posecli.datasets.videopose3d import Takes, Views
 from posecli.errors import InputError
 from posecli.skeleton import H36M16, H36M17
-from posecli.untrusted_npz import read_npz
 
 TRAIN = ("S1", "S5", "S6", "S7", "S8")
 TEST = ("S9", "S11")
@@ -47,8 +46,8 @@ TRUE_KEYPOINTS = "gt"
 _FILES = {"cpn": "cpn_ft_h36m_dbb"}
 _FARTHEST_PX = 0.05  # RMS; float32 pixels of a 1000 px image are exact to 0.0001
 
-Takes = dict[str, dict[str, NDArray[np.floating]]]
-Views = dict[str, dict[str, list[NDArray[np.floating]]]]
+TEST_FRAMES, TRAIN_FRAMES = 543_344, 1_559_752
+"""Over all cameras, as public logs of the evaluations have them."""
 
 
 def keypoints_file(keypoints: str) -> str:
@@ -142,91 +141,41 @@ def load(folder: Path, keypoints: str = "cpn", subjects: tuple[str, ...] = TEST)
 
 def read_positions(folder: Path, subjects: tuple[str, ...]) -> Takes:
     """Motion of the subjects, 17 joints; InputError where it is not as `Human36M` says."""
-    path = folder / POSITIONS
-    found = read_npz(path, "positions_3d")["positions_3d"]
-    positions: Takes = {}
-    for subject in subjects:
-        takes = _dict(found, subject, path)
-        positions[subject] = {}
-        for take, world in takes.items():
-            if (subject, take) in DROPPED:
-                continue
-            if (
-                not _is_array(world)
-                or world.ndim != 3
-                or world.shape[1] not in (32, 17)
-                or world.shape[2] != 3
-            ):
-                raise InputError(f"{path}: {subject} {take} is not (frames, 32 or 17 joints, 3)")
-            if not len(world) or not np.isfinite(world).all():
-                raise InputError(f"{path}: {subject} {take} is empty or holds numbers that are not finite")
-            positions[subject][take] = world[:, list(KEPT)] if world.shape[1] == 32 else world
-    return positions
+    found = videopose3d.read_positions(
+        folder / POSITIONS, subjects, (32, 17), lambda subject, take: (subject, take) not in DROPPED
+    )
+    return {
+        subject: {
+            take: world[:, list(KEPT)] if world.shape[1] == 32 else world for take, world in takes.items()
+        }
+        for subject, takes in found.items()
+    }
 
 
 def read_views(folder: Path, keypoints: str, positions: Takes) -> Views:
     """Keypoints of the takes of `positions`, cut to their lengths; InputError where one lacks or does not fit."""
     path = folder / keypoints_file(keypoints)
-    archive = read_npz(path, "positions_2d", optional=("metadata",))
-    found = archive["positions_2d"]
-    views: Views = {}
-    joints: set[int] = set()
-    for subject, takes in positions.items():
-        there = _dict(found, subject, path)
-        views[subject] = {}
-        for take, world in takes.items():
-            seen = there.get(take)
-            if not isinstance(seen, list | tuple) or len(seen) < len(CAMERAS):
-                raise InputError(f"{path}: {subject} {take} does not have {len(CAMERAS)} cameras")
-            for view in seen[: len(CAMERAS)]:
-                if (
-                    not _is_array(view)
-                    or view.ndim != 3
-                    or view.shape[1] not in (17, 16)
-                    or view.shape[2] < 2
-                ):
-                    raise InputError(f"{path}: {subject} {take} is not (frames, 17 or 16 joints, 2)")
-                if len(view) < len(world):
-                    raise InputError(
-                        f"{path}: {subject} {take} has {len(view)} frames, its motion {len(world)}"
-                    )
-                joints.add(view.shape[1])
-            views[subject][take] = [view[: len(world), :, :2] for view in seen[: len(CAMERAS)]]
-            if not all(np.isfinite(view).all() for view in views[subject][take]):
-                raise InputError(f"{path}: {subject} {take} holds numbers that are not finite")
-    if len(joints) > 1:
-        raise InputError(f"{path}: some takes have 16 joints, others 17")
-    _check_layout(archive.get("metadata"), max(joints, default=17), path)
-    return views
+    return videopose3d.read_views(path, positions, len(CAMERAS), (H36M17, H36M16))
 
 
-def find_cameras(
-    positions: Takes, true: Views, points: int = 1500
-) -> tuple[dict[str, tuple[CalibratedCamera, ...]], float]:
+def find_cameras(positions: Takes, true: Views) -> tuple[dict[str, tuple[CalibratedCamera, ...]], float]:
     """Cameras of every subject from motion and its exact projection, and the worst RMS distance in pixels.
 
-    points: so many of each, evenly taken. Raises InputError where the two do not belong together.
+    Raises InputError where the two do not belong together.
     """
-    cameras: dict[str, tuple[CalibratedCamera, ...]] = {}
-    worst = 0.0
-    for subject, takes in positions.items():
-        world = np.concatenate([w.reshape(-1, 3) for w in takes.values()])
-        chosen = np.linspace(0, len(world) - 1, min(points, len(world))).astype(int)
-        row = []
-        for view, size in enumerate(IMAGE_SIZES):
-            pixels = np.concatenate([true[subject][take][view].reshape(-1, 2) for take in takes])
-            if len(pixels) != len(world):
-                raise InputError(f"{keypoints_file(TRUE_KEYPOINTS)} must have 17 joints")
-            camera, off = fit_camera(world[chosen], pixels[chosen], size)
+    try:
+        found = videopose3d.find_cameras(positions, true, IMAGE_SIZES)
+    except InputError as error:
+        raise InputError(f"{keypoints_file(TRUE_KEYPOINTS)}: {error}") from None
+    for subject, row in found.items():
+        for name, (_, off) in zip(CAMERAS, row, strict=True):
             if not off < _FARTHEST_PX:
                 raise InputError(
                     f"{keypoints_file(TRUE_KEYPOINTS)} is not the projection of {POSITIONS}: {subject}, camera "
-                    f"{CAMERAS[view]}, is {off:.2f} px off at best; make both with the same script"
+                    f"{name}, is {off:.2f} px off at best; make both with the same script"
                 )
-            worst = max(worst, off)
-            row.append(camera)
-        cameras[subject] = tuple(row)
-    return cameras, worst
+    cameras = {subject: tuple(camera for camera, _ in row) for subject, row in found.items()}
+    return cameras, max(off for row in found.values() for _, off in row)
 
 
 def _as_recorded(world: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -234,30 +183,3 @@ def _as_recorded(world: NDArray[np.floating]) -> NDArray[np.floating]:
     recorded = np.zeros((len(world), 32, 3), world.dtype)
     recorded[:, list(KEPT)] = world
     return recorded
-
-
-def _check_layout(metadata: Any, joints: int, path: Path) -> None:
-    """Detectors of other joints, 17 as well, come in files of the same form; their pairs of sides give them away."""
-    if not isinstance(metadata, dict) or "keypoints_symmetry" not in metadata:
-        return
-    body = H36M17 if joints == 17 else H36M16
-    try:
-        pairs = [[int(j) for j in side] for side in metadata["keypoints_symmetry"]]
-    except (TypeError, ValueError):
-        raise InputError(f"{path}: its metadata are damaged") from None
-    if sorted(map(sorted, pairs)) != sorted([sorted(body.left), sorted(body.right)]):
-        layout = metadata.get("layout_name", "unknown")
-        raise InputError(
-            f"{path}: its joints are not Human3.6M's (layout {layout}); released weights want those"
-        )
-
-
-def _dict(found: Any, subject: str, path: Path) -> dict[str, Any]:
-    takes = found.get(subject) if isinstance(found, dict) else None
-    if not isinstance(takes, dict) or not takes:
-        raise InputError(f"{path} holds nothing of subject {subject}")
-    return takes
-
-
-def _is_array(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.dtype.kind == "f"

@@ -35,7 +35,7 @@ def fit_camera(
         camera = _unpack(values, image_size)
         return (from_screen(camera.project(camera.from_world(points)), image_size) - places).ravel()
 
-    found = least_squares(misses, start, x_scale="jac", xtol=1e-14, ftol=1e-14, gtol=1e-14, max_nfev=60)
+    found = least_squares(misses, start, x_scale="jac", xtol=1e-14, ftol=1e-14, gtol=1e-14, max_nfev=30)
     return _unpack(found.x, image_size), float(np.sqrt((found.fun**2).mean() * 2))
 
 
