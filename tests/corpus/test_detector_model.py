@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from posecli.corpus.detector_model import (
     DetectorModel,
     _through,
     correlations,
+    load_model,
     shipped_model,
 )
 from posecli.corpus.landmarks_seen import LANDMARK_NAMES, SEEN_COLUMNS, SEEN_POINTS, TWINS
@@ -31,7 +33,7 @@ from posecli.corpus.simulate import Simulator, SimulatorConfig
 from posecli.corpus.store import Clip
 from posecli.corpus.viewpoints import Seen
 from posecli.demo import shipped_motion
-from posecli.errors import InputError
+from posecli.errors import InputError, UsageError
 
 FRAMES = 40
 
@@ -97,6 +99,32 @@ def test_the_shipped_numbers_are_plausible() -> None:
     np.testing.assert_allclose(np.sum(model.time, axis=1), 1, atol=1e-3)
     np.testing.assert_allclose(np.diag(model.joints), 1, atol=1e-3)
     np.testing.assert_allclose(model.joints, np.array(model.joints)[np.ix_(TWINS, TWINS)], atol=0.02)
+
+
+@pytest.mark.usefixtures("alike")
+def test_the_simulator_draws_from_the_model_it_is_told(tmp_path: Path) -> None:
+    """`posecli data fit --out` names one; a detector that makes no errors leaves the projection as it is."""
+    path = tmp_path / "fitted.json"
+    path.write_text(json.dumps(quiet().to_dict()), encoding="utf-8")
+    clip = Clip(shipped_motion().points, 30.0, 2, 0, "A", 0, "", True, 1.0)
+    simulator = Simulator([clip], FRAMES, SimulatorConfig(detector_model=str(path), other_rates=0.0))
+    seen = scenes(3)
+    simulator.see = lambda points, generator: seen  # type: ignore[method-assign]
+    flat = simulator.look(seen.points, torch.Generator().manual_seed(0)).flat
+    perfect = seen.flat(seen.points[:, :, SEEN_POINTS])
+    torch.testing.assert_close(flat[:, :, 3], perfect[:, :, LANDMARK_NAMES.index("right_ankle")])
+
+
+def test_files_that_are_no_model_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    for content in (b"", b"[]", b"[" * 10**6, b'{"bias": 1}', b"\xff", b" " * 5_000_000):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match="is no detector model of `posecli data fit`"):
+            load_model(path)
+    with pytest.raises(InputError, match="cannot read the detector model"):
+        load_model(tmp_path / "absent.json")
+    with pytest.raises(UsageError, match="detector_model must be the name of a file"):
+        SimulatorConfig(detector_model=3)  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures("alike")
