@@ -19,13 +19,16 @@ EPILOG = f"""[bold]Example[/bold]
 
   posecli data build cmu cmu_raw.tar.xz --out corpus.h5
 
-  posecli train ddhpose --data corpus.h5 --config scripts/ddhpose-cpu.toml --out runs/first
+  posecli train ddhpose --data corpus.h5 --out runs/first
 
-  posecli train ddhpose --data corpus.h5 --pairs pairs.h5 --config scripts/ddhpose-gpu.toml --device cuda
+  posecli train ddhpose --data corpus.h5 --pairs pairs.h5 --config mine.toml --device cuda
 
-  posecli train d3prefiner --base mixste --data corpus.h5 --config scripts/d3prefiner-cpu.toml --out runs/refiner
+  posecli train d3prefiner --base mixste --data corpus.h5 --out runs/refiner
 
 On several GPUs:  torchrun --nproc-per-node 4 -m posecli train ddhpose --data corpus.h5 --device cuda
+
+Settings that made the shipped weights, for a CPU and for a GPU: scripts/*.toml of posecli's source; \
+they stand in the weights' cards as well.
 
 Needs the extra:  pip install 'posecli\\[train]'. Curves:  tensorboard --logdir runs/first/tensorboard
 
