@@ -81,7 +81,8 @@ def fit(
 ) -> None:
     """Fit the model of the detector's errors, from which training draws, to the training side of a paired set.
 
-    Report of how well it describes them: scripts/fit_detector.py.
+    To train with it: detector_model = "detector_model.json" under [simulator] of `posecli train --config`. Report of
+    how well it describes the errors: scripts/fit_detector.py of posecli's source.
     """
     import json
 
