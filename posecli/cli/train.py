@@ -27,8 +27,8 @@ EPILOG = f"""[bold]Example[/bold]
 
 On several GPUs:  torchrun --nproc-per-node 4 -m posecli train ddhpose --data corpus.h5 --device cuda
 
-Settings that made the shipped weights, for a CPU and for a GPU: scripts/*.toml of posecli's source; \
-they stand in the weights' cards as well.
+Settings of the recipe, for a CPU and for a GPU: scripts/*.toml of posecli's source. Those of shipped weights stand \
+in their cards.
 
 Needs the extra:  pip install 'posecli\\[train]'. Curves:  tensorboard --logdir runs/first/tensorboard
 
