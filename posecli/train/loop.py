@@ -11,7 +11,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -104,7 +104,8 @@ def train(
         model.eval()
         return validate(model, held_out, config.seed, paired=held_out_pairs, device=fabric.device)
 
-    settings = json.dumps([asdict(config), start, fabric.world_size], sort_keys=True)
+    # What a run began with is told by its content: a file that was renamed is the same.
+    settings = json.dumps([asdict(replace(config, init="")), start, fabric.world_size], sort_keys=True)
     run = Run(
         model, optimizer, folder / "checkpoint.pt",
         decay=config.ema, settings=settings, motion=_digest(training, paired),
