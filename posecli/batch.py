@@ -14,6 +14,7 @@ from posecli.loaded import Lifting
 from posecli.media.read import IMAGE_SUFFIXES, natural_key
 from posecli.pipeline import check_exports, lift_or_skip
 from posecli.reporting import Reporter
+from posecli.seeing import SeeConfig
 from posecli.walk import Outcome
 
 
@@ -38,16 +39,14 @@ def lift_many(
     *,
     out: Path,
     exports: Sequence[str],
-    overwrite: bool,
+    seeing: SeeConfig,
     method: str,
     weights: str | Path | None,
-    detector: str,
     start: float | None,
     end: float | None,
     fps: float | None,
     config: LiftConfig,
     device: str,
-    offline: bool,
     reporter: Reporter,
     begins: Callable[[int, Path], None] = lambda place, path: None,
     ended: Callable[[Result], None] = lambda result: None,
@@ -61,7 +60,7 @@ def lift_many(
     """
     check_exports(exports)
     _refuse_same_names(paths)
-    lifting = Lifting(method, weights, device, config)
+    lifting = Lifting.of_videos(method, weights, device, config)
     results = []
     for place, path in enumerate(paths):
         begins(place, path)
@@ -69,8 +68,7 @@ def lift_many(
         outcome, failed = None, None
         try:
             outcome = lift_or_skip(
-                Clip(path, start, end, fps), lifting, out=out, exports=exports, overwrite=overwrite,
-                detector=detector, offline=offline, reporter=reporter,
+                Clip(path, start, end, fps), lifting, out=out, exports=exports, seeing=seeing, reporter=reporter
             )  # fmt: skip
         except BrokenPipeError:  # nobody listens any more
             raise

@@ -6,5 +6,6 @@ from pathlib import Path
 
 METHOD = "ddhpose"
 DETECTOR = "blazepose"
+PERSON = "largest"
 OUT = Path("posecli_out")
 EXPORT = "npz,bvh,mp4"

@@ -56,6 +56,14 @@ class Lifting:
             **asdict(self.config),
         }
 
+    @classmethod
+    def of_videos(cls, method: str, weights: str | Path | None, device: str, config: LiftConfig) -> Lifting:
+        """The same, for what is seen in videos. Raises InputError for weights of a paper too, which want its screen
+        coordinates: before minutes of detection."""
+        lifting = cls(method, weights, device, config)
+        lifting._refuse_screen_coordinates()
+        return lifting
+
     def clouds(self, keypoints: Keypoints2D, heatmaps: Heatmaps | None) -> JointClouds | None:
         """Where the joints may be, if the method starts from that."""
         wants = isinstance(self.model, HeatmapLifter) and self.model.cloud_size > 0
@@ -70,11 +78,7 @@ class Lifting:
         """Lift one clip's keypoints; progress is called with (windows done, windows in all). clouds: from `clouds`,
         else made from the keypoints' scores alone. Raises InputError for weights of a paper, which want its screen
         coordinates and not what a camera turned to the person sees."""
-        if self._other_input is not None:
-            raise InputError(
-                f"{self._path} was trained on a data set's own screen coordinates ({self._other_input}), which a video "
-                "does not give. Use posecli's weights; these are for `posecli bench h36m`"
-            )
+        self._refuse_screen_coordinates()
         return lift_keypoints(
             keypoints,
             self.model,
@@ -85,3 +89,10 @@ class Lifting:
             clouds=clouds or self.clouds(keypoints, None),
             progress=progress,
         )
+
+    def _refuse_screen_coordinates(self) -> None:
+        if self._other_input is not None:
+            raise InputError(
+                f"{self._path} was trained on a data set's own screen coordinates ({self._other_input}), which a video "
+                "does not give. Use posecli's weights; these are for `posecli bench h36m`"
+            )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from posecli import defaults
 from posecli.clip import DETECTIONS_SUFFIX, Clip
+from posecli.detect.backends import DetectorOptions
 from posecli.detect.keypoints import Keypoints2D
+from posecli.detect.people.choose import ALL, LARGEST
+from posecli.detect.swaps import SwapSettings
 from posecli.errors import OutputError, UsageError
 from posecli.export import EXPORTERS
 from posecli.lifting import LiftConfig
@@ -16,18 +20,21 @@ from posecli.loaded import Lifting
 from posecli.motion import Motion
 from posecli.reporting import Reporter, Silent
 from posecli.resume import changed_setting, earlier_motion
+from posecli.seeing import Ledger, SeeConfig, Seeing, stems
 from posecli.walk import Outcome, Walk, folder_for_results
 
 
 @dataclass
 class Detected:
-    """What `detect_to_file` made, or (`reused`) found made already."""
+    """What `detect_to_file` made, or (`reused`) found made already: keypoints and file of the person wanted, or of the
+    first of several, the rest of whom are in `others`."""
 
     keypoints: Keypoints2D
     file: Path
     seconds: dict[str, float]
     warnings: list[str]
     reused: bool
+    others: list[Detected] = field(default_factory=list)
 
 
 def lift(
@@ -39,6 +46,9 @@ def lift(
     method: str = defaults.METHOD,
     weights: str | Path | None = None,
     detector: str = defaults.DETECTOR,
+    detector_options: DetectorOptions | None = None,
+    person: str = LARGEST,
+    swaps: SwapSettings | None = None,
     start: float | None = None,
     end: float | None = None,
     fps: float | None = None,
@@ -61,6 +71,10 @@ def lift(
     method: a name in `posecli.methods.METHODS`.
     weights: a weights file, or the name of shipped ones; None: those that ship for the method.
     detector: a name in `posecli.detect.DETECTORS`; its networks are fetched on first use unless `offline`.
+        detector_options: its files, where it needs any.
+    person: whom to lift of several: "largest" (over the clip), "longest", "first", or a number that
+        `posecli inspect` lists.
+    swaps: what to do where left is taken for right.
     start, end: seconds; frames with start <= time < end. fps: rate of a folder of pictures, 30 by default.
     config: hypotheses, steps, seed, field of view, height, longest gap to bridge; see `LiftConfig`.
     device: "auto", "cpu", "cuda" or "mps", for the lifter.
@@ -69,10 +83,13 @@ def lift(
     Raises a `PosecliError` for whatever a user can mend: InputError (missing, damaged, not a video),
     UsageError (a value that cannot work), NobodyError (no person in any frame), NetworkError.
     """
+    if person == ALL:
+        raise UsageError("one motion is of one person; lift_to_files writes all of them")
     clip = Clip.of(path, start, end, fps, keypoints, keypoints_format, size)
-    walk = Walk(clip, detector, reporter or Silent(), offline=offline)
-    lifting = Lifting(method, weights, device, config or LiftConfig())
-    return walk.lift(walk.keypoints(None), lifting)
+    seeing = _see(detector, detector_options, person, swaps, offline=offline)
+    walk = Walk(clip, seeing, reporter or Silent())
+    lifting = Lifting.of_videos(method, weights, device, config or LiftConfig())
+    return walk.lift(walk.seeing.people(None)[0], lifting)
 
 
 def lift_to_files(
@@ -87,6 +104,9 @@ def lift_to_files(
     method: str = defaults.METHOD,
     weights: str | Path | None = None,
     detector: str = defaults.DETECTOR,
+    detector_options: DetectorOptions | None = None,
+    person: str = LARGEST,
+    swaps: SwapSettings | None = None,
     start: float | None = None,
     end: float | None = None,
     fps: float | None = None,
@@ -95,19 +115,20 @@ def lift_to_files(
     offline: bool = False,
     reporter: Reporter | None = None,
 ) -> Outcome:
-    """`lift`, and write `<stem>.npz`, `.bvh`, `.mp4` (as asked) and `<stem>.detections.h5` into `out`.
+    """`lift`, and write `<stem>.npz`, `.bvh`, `.mp4` (as asked) and `<stem>.detections.h5` into `out`; for
+    `person="all"` such a set of everybody, `<stem>_p0.npz` and so on.
 
     Detections lying in `out` already are used again when detector, version, weights, settings and source agree.
     Results lying there raise an OutputError unless `overwrite`. Every file appears whole or not at all.
     """
     check_exports(exports)
     clip = Clip.of(path, start, end, fps, keypoints, keypoints_format, size)
-    targets = {kind: Path(out) / f"{clip.stem}.{kind}" for kind in exports}
-    _refuse_to_overwrite(clip, list(targets.values()), overwrite)
-    walk = Walk(clip, detector, reporter or Silent(), offline=offline)
+    seeing = _see(detector, detector_options, person, swaps, offline=offline, overwrite=overwrite)
+    _refuse_to_overwrite(clip, Path(out), exports, person, overwrite)
+    walk = Walk(clip, seeing, reporter or Silent())
     # A wrong name or value should fail before minutes of detection.
-    lifting = Lifting(method, weights, device, config or LiftConfig())
-    return walk.write(lifting, targets)
+    lifting = Lifting.of_videos(method, weights, device, config or LiftConfig())
+    return walk.write(lifting, Path(out), exports)
 
 
 def lift_or_skip(
@@ -116,24 +137,41 @@ def lift_or_skip(
     *,
     out: Path,
     exports: Sequence[str],
-    overwrite: bool,
-    detector: str,
-    offline: bool,
+    seeing: SeeConfig,
     reporter: Reporter,
 ) -> Outcome:
     """`lift_to_files` for one of many: what an earlier run made of the same source is taken as it is if all files
     are there and no setting changed, and is replaced if not. Results of another source are not overwritten."""
-    targets = {kind: out / f"{clip.stem}.{kind}" for kind in exports}
-    walk = Walk(clip, detector, reporter, offline=offline)
-    earlier = None if overwrite else earlier_motion(out / f"{clip.stem}.npz", clip.path)
-    if earlier is not None:
-        change = "files are missing" if not all(t.exists() for t in targets.values()) else None
-        change = change or changed_setting(earlier, lifting.record, walk.wanted())
+    walk = Walk(clip, seeing, reporter)
+    earlier = [] if seeing.overwrite else _earlier(clip, out, seeing.person)
+    if earlier:
+        change = None
+        if not all((out / f"{stem}.{kind}").exists() for _, stem in earlier for kind in exports):
+            change = "files are missing"
+        wanted = None if change else walk.seeing.wanted()
+        for motion, _ in earlier:
+            change = change or changed_setting(motion, lifting.record, wanted or {})
         if change is None:
-            return Outcome(earlier, skipped=True)
+            motions = [motion for motion, _ in earlier]
+            return Outcome(motions[0], skipped=True, others=motions[1:])
         reporter.note(f"{clip.path}: lifting again, {change}")
-    _refuse_to_overwrite(clip, list(targets.values()), overwrite or earlier is not None)
-    return walk.write(lifting, targets)
+        walk = Walk(clip, replace(seeing, overwrite=True), reporter)
+    _refuse_to_overwrite(clip, out, exports, seeing.person, seeing.overwrite or bool(earlier))
+    return walk.write(lifting, out, exports)
+
+
+def _earlier(clip: Clip, out: Path, person: str) -> list[tuple[Motion, str]]:
+    """Motions that an earlier run made of the same source, with what their files are called; none if one is gone."""
+    first = earlier_motion(out / f"{stems(clip, person, 1)[0]}.npz", clip.path)
+    if first is None:
+        return []
+    who = first.settings["detection"].get("person")
+    count = int(who.get("count", 1)) if person == ALL and isinstance(who, dict) else 1
+    names = stems(clip, person, count)
+    motions = [first, *(earlier_motion(out / f"{stem}.npz", clip.path) for stem in names[1:])]
+    return [
+        (m, stem) for m, stem in zip(motions, names, strict=True) if m is not None and None not in motions
+    ]
 
 
 def check_exports(exports: Sequence[str]) -> None:
@@ -150,23 +188,54 @@ def detect_to_file(
     out: str | Path = defaults.OUT,
     overwrite: bool = False,
     detector: str = defaults.DETECTOR,
+    detector_options: DetectorOptions | None = None,
+    person: str = LARGEST,
+    swaps: SwapSettings | None = None,
     start: float | None = None,
     end: float | None = None,
     fps: float | None = None,
     offline: bool = False,
     reporter: Reporter | None = None,
 ) -> Detected:
-    """Detect only: write `<stem>.detections.h5` into `out`. Raises what `lift_to_files` raises."""
+    """Detect only: write `<stem>.detections.h5` into `out`; for `person="all"` `<stem>_p0.detections.h5` and so on.
+    Raises what `lift_to_files` raises."""
     clip = Clip(Path(path), start, end, fps)
-    target = Path(out) / f"{clip.stem}{DETECTIONS_SUFFIX}"
-    _refuse_to_overwrite(clip, [target], overwrite)
-    walk = Walk(clip, detector, reporter or Silent(), offline=offline)
-    with folder_for_results(target.parent):
-        keypoints = walk.detect(target)
-    return Detected(keypoints, target, walk.seconds, walk.warnings, walk.reused is not None)
+    seeing = _see(detector, detector_options, person, swaps, offline=offline, overwrite=overwrite)
+    _refuse_to_overwrite(clip, Path(out), [DETECTIONS_SUFFIX[1:]], person, overwrite)
+    ledger = Ledger(reporter or Silent())
+    with folder_for_results(Path(out)):
+        people = Seeing(clip, seeing, ledger).detect(Path(out))
+    found = []
+    for someone in people:
+        assert someone.file is not None
+        found.append(
+            Detected(someone.keypoints, someone.file, ledger.seconds, ledger.warnings, not someone.made)
+        )
+    found[0].others = found[1:]
+    return found[0]
 
 
-def _refuse_to_overwrite(clip: Clip, targets: list[Path], overwrite: bool) -> None:
+def _see(
+    detector: str, options: DetectorOptions | None, person: str, swaps: SwapSettings | None, *, offline: bool,
+    overwrite: bool = False,
+) -> SeeConfig:  # fmt: skip
+    return SeeConfig(
+        detector,
+        options or DetectorOptions(),
+        person,
+        swaps or SwapSettings(),
+        offline=offline,
+        overwrite=overwrite,
+    )
+
+
+def _refuse_to_overwrite(clip: Clip, out: Path, kinds: Sequence[str], person: str, overwrite: bool) -> None:
+    targets = [out / f"{stem}.{kind}" for kind in kinds for stem in stems(clip, person, 1)]
+    if (
+        person == ALL and out.is_dir()
+    ):  # how many there are shows later; somebody's results may lie there by then
+        name = re.compile(re.escape(clip.stem) + r"_p\d+\.(" + "|".join(map(re.escape, kinds)) + ")")
+        targets += [path for path in sorted(out.iterdir()) if name.fullmatch(path.name)]
     for target in targets:
         for source in filter(None, (clip.path, clip.keypoints)):
             if source.exists() and target.exists() and target.samefile(source):

@@ -40,6 +40,8 @@ def test_weights_for_a_data_sets_screen_coordinates_lift_no_video(tmp_path: Path
     assert Lifting("mixste", ours, "cpu", LiftConfig())(keypoints()).valid.all()
     with pytest.raises(InputError, match=r"screen coordinates .* `posecli bench h36m`"):
         Lifting("mixste", theirs, "cpu", LiftConfig())(keypoints())
+    with pytest.raises(InputError, match="screen coordinates"):  # before anything is detected
+        Lifting.of_videos("mixste", theirs, "cpu", LiftConfig())
 
 
 def test_more_steps_than_there_are_and_weights_of_another_method(tmp_path: Path, network: MixSTE) -> None:

@@ -9,6 +9,7 @@ import typer
 from posecli import __version__
 from posecli.cli import bench, data, detect, export, info, lift, refine, weights
 from posecli.cli import demo as demo_command
+from posecli.cli import inspect as inspect_command
 from posecli.cli import train as train_command
 from posecli.cli.console import ANYWHERE, Output
 from posecli.errors import ExitCode
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 app.command(name="lift", epilog=lift.EPILOG)(lift.lift)
 app.command(name="detect", epilog=detect.EPILOG)(detect.detect)
+app.command(name="inspect", epilog=inspect_command.EPILOG)(inspect_command.inspect)
 app.command(name="refine", epilog=refine.EPILOG)(refine.refine)
 app.command(name="export", epilog=export.EPILOG)(export.export)
 app.command(name="demo", epilog=demo_command.EPILOG)(demo_command.demo)

@@ -24,9 +24,17 @@ EPILOG = f"""[bold]Examples[/bold]
 
 The last detects nothing: it lifts what an earlier run detected.
 
+  posecli lift two_people.mp4 --person all
+
+A set of results for everybody: two_people_p0.npz and so on. Otherwise whoever is largest over the clip is lifted.
+
   posecli lift *.mp4 --out results
 
 Several inputs: the next follows where one fails, and what was finished before is skipped unless settings changed.
+
+  posecli lift video.mp4 --detector onnx --det-model rtmpose.onnx
+
+  posecli lift video.mp4 --detector mmpose --det-config hrnet.py --det-checkpoint hrnet.pth
 
   posecli lift video.mp4 --keypoints openpose_json/
 
@@ -58,7 +66,13 @@ def lift(
     max_gap: o.MaxGap = 0.5,
     smooth: o.Smooth = "7",
     fixed_bones: o.FixedBones = True,
+    person: o.Person = defaults.PERSON,
+    fix_swaps: o.FixSwaps = True,
     detector: o.Detector = defaults.DETECTOR,
+    det_config: o.DetConfig = None,
+    det_checkpoint: o.DetCheckpoint = None,
+    det_model: o.DetModel = None,
+    det_preprocessing: o.DetPreprocessing = None,
     weights: o.Weights = None,
     device: o.Device = "auto",
     seed: o.Seed = 0,
@@ -67,12 +81,16 @@ def lift(
 ) -> None:
     """Lift a video to 3D motion: <stem>.npz, .bvh, .mp4 and .detections.h5 in the folder given by --out.
 
-    The motion is relative to the pelvis, in metres, in the camera's frame (x right, y down, z forward), \
+    Of several people one is lifted, see --person. \
+The motion is relative to the pelvis, in metres, in the camera's frame (x right, y down, z forward), \
 with an estimated path of the pelvis through space. Frames with nobody are marked, not invented.
     """
     from posecli import batch, pipeline
     from posecli.camera import DEFAULT_FOV_DEG
+    from posecli.detect.backends import DetectorOptions
+    from posecli.detect.swaps import SwapSettings
     from posecli.lifting import LiftConfig
+    from posecli.seeing import SeeConfig
 
     say: Output = context.obj
     config = LiftConfig(
@@ -80,6 +98,8 @@ with an estimated path of the pelvis through space. Frames with nobody are marke
         keep_hypotheses=keep_hypotheses, aggregate=aggregate, smooth_hz=o.smoothing(smooth),
         fixed_bones=fixed_bones, fov_deg=DEFAULT_FOV_DEG if fov is None else fov,
     )  # fmt: skip
+    options = DetectorOptions(det_config, det_checkpoint, det_model, det_preprocessing)
+    swaps = SwapSettings(repair=fix_swaps)
     kinds = [kind.strip() for kind in export.split(",") if kind.strip()]
     inputs = list(dict.fromkeys(one for path in videos or [] for one in batch.expanded(path)))
     if not inputs and keypoints is None:
@@ -90,7 +110,8 @@ with an estimated path of the pelvis through space. Frames with nobody are marke
         outcome = pipeline.lift_to_files(
             inputs[0] if inputs else None, keypoints=keypoints, keypoints_format=format, size=o.pixels(size),
             out=out, exports=kinds, overwrite=overwrite, method=method, weights=weights, detector=detector,
-            start=start, end=end, fps=fps, config=config, device=device, offline=offline, reporter=say,
+            detector_options=options, person=person, swaps=swaps, start=start, end=end, fps=fps, config=config,
+            device=device, offline=offline, reporter=say,
         )  # fmt: skip
         summarise(say, outcome)
         return
@@ -110,8 +131,8 @@ with an estimated path of the pelvis through space. Frames with nobody are marke
             say.error(failure(result))
 
     results = batch.lift_many(
-        inputs, out=out, exports=kinds, overwrite=overwrite, method=method, weights=weights, detector=detector,
-        start=start, end=end, fps=fps, config=config, device=device, offline=offline, reporter=say, begins=begins,
-        ended=ended,
+        inputs, out=out, exports=kinds, method=method, weights=weights, start=start, end=end, fps=fps, config=config,
+        seeing=SeeConfig(detector, options, person, swaps, offline=offline, overwrite=overwrite), device=device,
+        reporter=say, begins=begins, ended=ended,
     )  # fmt: skip
     summarise_many(say, results)

@@ -64,6 +64,40 @@ Weights = Annotated[
 Detector = Annotated[
     str, typer.Option("--detector", metavar="NAME", help="2D detector; posecli detectors lists them.")
 ]
+DetConfig = Annotated[
+    Path | None,
+    typer.Option("--det-config", metavar="FILE", help="Of --detector mmpose: the model's config."),
+]
+DetCheckpoint = Annotated[
+    Path | None, typer.Option("--det-checkpoint", metavar="FILE", help="Of --detector mmpose: its weights.")
+]
+DetModel = Annotated[
+    Path | None, typer.Option("--det-model", metavar="FILE", help="Of --detector onnx: the network.")
+]
+DetPreprocessing = Annotated[
+    Path | None,
+    typer.Option(
+        "--det-preprocessing",
+        metavar="FILE",
+        help="Of --detector onnx: a TOML that says how pictures go in, for a network that does not tell.",
+    ),
+]
+Person = Annotated[
+    str,
+    typer.Option(
+        "--person",
+        "-p",
+        metavar="WHO",
+        help="Of several people: largest (over the clip), longest, first (seen), all, or a number that posecli inspect "
+        "lists.",
+    ),
+]
+FixSwaps = Annotated[
+    bool,
+    typer.Option(
+        "--fix-swaps/--keep-swaps", help="Left taken for right: put right what is sure, or only report it."
+    ),
+]
 Export = Annotated[str, typer.Option("--export", metavar="KINDS", help="What to write, of: npz, bvh, mp4.")]
 Start = Annotated[float | None, typer.Option("--start", metavar="SECONDS", help="Begin here.")]
 End = Annotated[float | None, typer.Option("--end", metavar="SECONDS", help="Stop before here.")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from posecli.cli.console import Output, one_line
 from posecli.errors import ExitCode, PosecliError
@@ -24,9 +24,8 @@ def summarise(say: Output, outcome: Outcome) -> None:
     motion, settings = outcome.motion, outcome.motion.settings
     seconds = float(motion.timestamps_s[-1] - motion.timestamps_s[0])
     say.fact("frames", f"{len(motion)} over {seconds:.2f} s, {_poses(outcome)}")
-    made = settings["detection"]
-    chosen = made["settings"].get("person") if isinstance(made["settings"], dict) else None
-    say.fact("people", chosen or f"1, the one {made['detector']} follows")
+    for one in outcome.motions:
+        say.fact("people" if one is motion else "", person_line(one.settings["detection"]))
     say.fact(
         "method",
         f"{settings['method']}, {settings['weights']}, {_count(settings['hypotheses'], 'hypothesis', 'hypotheses')}, "
@@ -40,6 +39,17 @@ def summarise(say: Output, outcome: Outcome) -> None:
     if say.verbose:
         for key, value in settings.items():
             say.say(f"  {key}: {value}")
+
+
+def person_line(made: Mapping[str, Any]) -> str:
+    """Of how many people, and who this one is; for the others there is a hint. made: provenance of the keypoints."""
+    from posecli.detect.people.choose import described
+
+    record = made.get("person")
+    if not isinstance(record, dict):  # detected before posecli told people apart
+        return f"1, the one {made['detector']} followed"
+    who = described(record)
+    return who if record["count"] == 1 or record["asked"] != "largest" else f"{who}; others: --person"
 
 
 def _poses(outcome: Outcome) -> str:

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any, Protocol
 
+from posecli.detect.people.choose import answers
 from posecli.errors import InputError
 
 _PIECE = 1 << 20
@@ -23,9 +24,14 @@ class Identified(Protocol):
 
 
 def provenance(
-    detector: Identified, source: Path, start_s: float | None = None, end_s: float | None = None
+    detector: Identified,
+    source: Path,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    person: str | None = None,
 ) -> dict[str, Any]:
-    """Detector, version, weights hash, settings, source and the stretch of it (seconds), ready for JSON."""
+    """Detector, version, weights hash, settings, source, the stretch of it (seconds) and which person is asked for,
+    ready for JSON."""
     return {
         "detector": detector.name,
         "detector_version": detector.version,
@@ -34,6 +40,7 @@ def provenance(
         "source": source_identity(source),
         "start_s": start_s,
         "end_s": end_s,
+        "person": None if person is None else {"asked": person},
     }
 
 
@@ -73,7 +80,8 @@ def sampled_sha256(path: Path, *, pieces: int = _PIECES, piece: int = _PIECE) ->
 def difference(found: dict[str, Any], wanted: dict[str, Any]) -> str | None:
     """The first thing that two provenances do not agree on, in words; None if they agree in all.
 
-    The name of the source does not count: a copy of the same bytes is the same video.
+    The name of the source does not count: a copy of the same bytes is the same video. Nor does it matter how a person
+    was asked for, if it is the one: see `posecli.detect.people.choose`.
     """
     words = {
         "detector": "another detector made it",
@@ -87,6 +95,9 @@ def difference(found: dict[str, Any], wanted: dict[str, Any]) -> str | None:
     for key, sentence in words.items():
         if _comparable(found.get(key)) != _comparable(wanted.get(key)):
             return sentence
+    asked = wanted.get("person")
+    if isinstance(asked, dict) and not answers(found.get("person"), str(asked.get("asked"))):
+        return "it is of another person"
     return None
 
 

@@ -1,8 +1,9 @@
 """`<stem>.detections.h5`: one person's keypoints through a clip and the heatmaps they came from.
 
     /                 attributes: format, schema_version, skeleton, image_size, detector, detector_version,
-                      weights_hash, settings, source, start_s, end_s, warnings (the last eight as JSON). The
-                      warnings, which may lack, are the reader's: lost frames and the like.
+                      weights_hash, settings, source, start_s, end_s, person, warnings (the last nine as JSON).
+                      The warnings, which may lack, are the reader's: lost frames and the like. The person, which may
+                      lack too, tells who of how many it is, see `posecli.detect.people.choose.record`.
     /keypoints        xy (T, J, 2), scores (T, J), found (T,), timestamps_s (T,), world (T, J, 3; may lack)
     /heatmaps         a row per frame with a person, see `posecli.detect.heatmaps`; may lack
 
@@ -12,7 +13,7 @@ Written while the detector runs, under a temporary name beside the target, and r
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,13 +29,23 @@ from posecli.detect.full_disk import FullDiskProof
 from posecli.detect.heatmaps import HeatmapRecord, Heatmaps, HeatmapWriter
 from posecli.detect.keypoints import Keypoints2D
 from posecli.detect.provenance import difference
+from posecli.detect.track_heatmaps import TrackHeatmaps
 from posecli.errors import InputError
 from posecli.files import atomic_write
 from posecli.skeleton import SKELETONS
 
 FORMAT, SCHEMA_VERSION = "posecli.detections", 1
 WHAT = "a detections file of posecli"
-_PROVENANCE = ("detector", "detector_version", "weights_hash", "settings", "source", "start_s", "end_s")
+_PROVENANCE = (
+    "detector",
+    "detector_version",
+    "weights_hash",
+    "settings",
+    "source",
+    "start_s",
+    "end_s",
+    "person",
+)
 
 
 @dataclass(frozen=True)
@@ -77,6 +88,18 @@ class DetectionsWriter:
         if self._heatmaps is None:
             self._heatmaps = HeatmapWriter(self._file.create_group("heatmaps"))
         self._heatmaps.append(record)
+        self._disk.check()
+
+    def take(
+        self,
+        heatmaps: TrackHeatmaps,
+        tracks: Sequence[int],
+        orders: Mapping[int, NDArray[np.int64]] | None = None,
+    ) -> None:
+        """Copy the heatmaps of these tracks, in the order of frames, in place of `append`.
+
+        orders: frame → order (J,) into which its joints are to be put."""
+        heatmaps.copy(tracks, self._file, orders or {})
         self._disk.check()
 
     def finish(self, keypoints: Keypoints2D, *, warnings: Sequence[str] = ()) -> None:
@@ -141,7 +164,7 @@ def load_detections(path: Path) -> Detections:
 
 def reuse_obstacle(path: Path, wanted: dict[str, Any]) -> str | None:
     """Why the detections in `path` may not stand in for a new run with this provenance, in words; None if
-    detector, version, weights, settings, source and stretch all agree."""
+    detector, version, weights, settings, source, stretch and person all agree."""
     try:
         found = load_detections(path).keypoints.provenance
     except InputError as error:
@@ -168,7 +191,11 @@ def _read_keypoints(file: h5py.File) -> Keypoints2D:
         skeleton=skeleton,
         image_size=(size[0], size[1]),
         world=world,
-        provenance={key: h5.json_value(file, key, object) for key in _PROVENANCE}
+        provenance={
+            key: h5.json_value(file, key, object)
+            for key in _PROVENANCE
+            if key in file.attrs or key != "person"
+        }
         | {"warnings": _warnings(file)},
     )
 

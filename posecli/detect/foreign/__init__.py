@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from posecli.detect.foreign.load import FORMATS, Timing, guess, load_foreign
+from posecli.detect.foreign.load import FORMATS, Timing, guess, load_foreign, load_people
 
-__all__ = ["FORMATS", "Timing", "guess", "load_foreign"]
+__all__ = ["FORMATS", "Timing", "guess", "load_foreign", "load_people"]

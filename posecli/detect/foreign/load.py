@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from posecli.detect.foreign.clean import fill_missing, swapped
+from posecli.detect.foreign.clean import fill_missing
 from posecli.detect.foreign.clip import MOST_FRAMES, ForeignClip, Sighting, listed
 from posecli.detect.foreign.json_lists import read_alphapose, read_coco, read_json, read_mmpose, read_vitpose
 from posecli.detect.foreign.names import needed
@@ -20,6 +20,8 @@ from posecli.detect.foreign.people import Person, people
 from posecli.detect.foreign.tables import read_csv, read_trc
 from posecli.detect.foreign.vp3d import read_vp3d
 from posecli.detect.keypoints import Keypoints2D
+from posecli.detect.people.choose import ALL, LARGEST, chosen, record
+from posecli.detect.swaps import SwapSettings, find_swaps, put_right
 from posecli.errors import InputError, NobodyError, UsageError
 
 
@@ -60,12 +62,25 @@ class Timing:
 
 
 def load_foreign(path: str | Path, format: str = "auto", timing: Timing | None = None) -> Keypoints2D:
-    """Read `path` and choose the person who covers most of the pictures over the clip.
+    """Read `path` and choose the person who covers most of the pictures over the clip; see `load_people`."""
+    return load_people(path, format, timing)[0]
 
-    `provenance` of the result says which format and person it was ("settings") and what there is to warn of.
-    Raises InputError (not readable, joints missing, not of this video), NobodyError, UsageError (fps or size needed).
+
+def load_people(
+    path: str | Path,
+    format: str = "auto",
+    timing: Timing | None = None,
+    person: str = LARGEST,
+    swaps: SwapSettings | None = None,
+) -> list[Keypoints2D]:
+    """Read `path` and take the person asked for, a name in `posecli.detect.people.choose.CHOICES` or a number (0 covers
+    most of the pictures); a list of one, but for "all".
+
+    `provenance` of the results says which format and person it was and what there is to warn of.
+    Raises InputError (not readable, joints missing, not of this video), NobodyError, UsageError (fps or size needed,
+    no such person).
     """
-    path, timing = Path(path), timing or Timing()
+    path, timing, swaps = Path(path), timing or Timing(), swaps or SwapSettings()
     if format == "auto":
         format = guess(path)
     if format not in FORMATS:
@@ -78,7 +93,6 @@ def load_foreign(path: str | Path, format: str = "auto", timing: Timing | None =
     everybody = people(clip)
     if not everybody:
         raise NobodyError(f"{path}: nobody in any of its {len(clip.frames)} frames; nothing was written")
-    person = everybody[0]
     warnings: list[str] = []
     numbers, times = _between(*_frames(clip, timing, path, warnings), timing, path)
     size = timing.size or clip.size
@@ -86,14 +100,46 @@ def load_foreign(path: str | Path, format: str = "auto", timing: Timing | None =
         raise UsageError(
             f"{path} does not tell the size of the pictures: give the video, or --size 1920x1080"
         )
-    xy, scores = _table(person, numbers, clip.skeleton.num_joints)
-    joints = needed(clip.skeleton)
-    _check_pixels(xy[:, joints], size, path, warnings)
-    for part, mask in swapped(xy, times, clip.skeleton).items():
-        warnings.append(f"left and right {part} look exchanged in frames {_ranges(mask)}; left as they are")
+    presences = [one.presence for one in everybody]
+    made: dict[str, Any] = {
+        "detector": f"{clip.format} keypoints",
+        "detector_version": None,
+        "weights_hash": None,
+        "settings": {"format": clip.format, "skeleton": clip.skeleton.name, "swaps": asdict(swaps)},
+    }
+    found = []
+    for place in chosen(person, presences):
+        name = everybody[place].name
+        who = record(person, place, presences, len(clip.frames)) | {"name": name}
+        keypoints = Keypoints2D(
+            *_table(everybody[place], numbers, clip.skeleton.num_joints), np.ones(len(times), dtype=bool), times,
+            clip.skeleton, size, provenance={**made, "person": who, "warnings": list(warnings)},
+        )  # fmt: skip
+        try:
+            found.append(_usable(keypoints, path, swaps))
+        except (InputError, NobodyError) as error:
+            if person != ALL or len(everybody) == 1:
+                raise
+            reasons = str(error)
+            warnings = [*warnings, f"person {place} was left out: {reasons}"]
+    if not found:
+        raise InputError(f"{path}: nobody in it can be lifted; {warnings[-1]}")
+    return found
+
+
+def _usable(keypoints: Keypoints2D, path: Path, settings: SwapSettings) -> Keypoints2D:
+    """Sides put right, single missing joints filled in, frames without all that lifting needs left out."""
+    xy, times, skeleton = keypoints.xy, keypoints.timestamps_s, keypoints.skeleton
+    warnings, joints = keypoints.provenance["warnings"], needed(skeleton)
+    _check_pixels(xy[:, joints], keypoints.image_size, path, warnings)
+    swaps = find_swaps(xy, times, skeleton, settings)
+    warnings += swaps.messages(settings.repair)
+    if settings.repair:
+        keypoints = put_right(keypoints, swaps)
+    xy, scores = keypoints.xy, keypoints.scores.copy()
     seen = scores > 0
-    xy, filled = fill_missing(xy, scores, times, clip.skeleton, joints)
-    names = clip.skeleton.joint_names
+    xy, filled = fill_missing(xy, scores, times, skeleton, joints)
+    names = skeleton.joint_names
     if filled.any():
         counts = [f"{names[j]} in {int(filled[:, j].sum())}" for j in joints if filled[:, j].any()]
         warnings.append(f"joints not seen were filled in, of {len(times)} frames: {listed(counts)}")
@@ -101,20 +147,7 @@ def load_foreign(path: str | Path, format: str = "auto", timing: Timing | None =
     found: NDArray[np.bool_] = np.asarray(usable[:, joints].all(axis=1))
     _report_missing(usable[:, joints], found, [names[j] for j in joints], path, warnings)
     xy[~found], scores[~found] = np.nan, 0.0
-    return Keypoints2D(
-        xy=xy, scores=scores, found=found, timestamps_s=times, skeleton=clip.skeleton, image_size=size,
-        provenance={
-            "detector": f"{clip.format} keypoints",
-            "detector_version": None,
-            "weights_hash": None,
-            "settings": {
-                "format": clip.format,
-                "skeleton": clip.skeleton.name,
-                "person": _who(person, everybody, clip),
-            },
-            "warnings": warnings,
-        },
-    )  # fmt: skip
+    return replace(keypoints, xy=xy, scores=scores, found=found)
 
 
 def guess(path: Path) -> str:
@@ -252,17 +285,3 @@ def _report_missing(
         )
     if lacking.any():
         warnings.append(f"{int(lacking.sum())} frames left out, joints are missing: {listed(counts)} of them")
-
-
-def _who(person: Person, everybody: list[Person], clip: ForeignClip) -> str:
-    """Whom we lift, in words."""
-    name = "" if person.name is None else f", {person.name!r} in the file"
-    seen = f"in {len(person.frames)} of {len(clip.frames)} frames ({clip.format})"
-    if len(everybody) == 1:
-        return f"1{name}, {seen}"
-    return f"{len(everybody)}; lifted is the one who is largest over the clip{name}, {seen}"
-
-
-def _ranges(mask: NDArray[np.bool_], most: int = 6) -> str:
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
-    return listed([f"{a}" if b - a == 1 else f"{a}-{b - 1}" for a, b in edges.reshape(-1, 2)], most)

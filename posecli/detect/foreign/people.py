@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from posecli.detect.foreign.clip import ForeignClip, Sighting
+from posecli.detect.people.choose import Presence
 
 _FORGET = 30
 """Frames after which somebody not seen any more is not looked for."""
@@ -23,10 +25,11 @@ class Person:
     name: str | None
     frames: dict[int, Sighting]
 
-    @property
-    def cover(self) -> float:
-        """Sum over the frames of the area of the person's box, in square pixels."""
-        return float(sum(np.prod(_extent(s.xy)) for s in self.frames.values()))
+    @cached_property
+    def presence(self) -> Presence:
+        extents = np.array([_extent(s.xy) for s in self.frames.values()])  # (N, 2)
+        area = float(sum(np.prod(extent) for extent in extents))
+        return Presence(np.array(sorted(self.frames)), area, float(np.median(extents[:, 1])))
 
 
 def people(clip: ForeignClip) -> list[Person]:
@@ -38,11 +41,11 @@ def people(clip: ForeignClip) -> list[Person]:
         for frame, seen in sorted(clip.frames.items()):
             for s in seen:
                 found.setdefault(s.person, Person(s.person, {})).frames.setdefault(frame, s)
-        return sorted(found.values(), key=lambda p: -p.cover)
+        return sorted(found.values(), key=lambda p: -p.presence.area)
     if all(len(seen) <= 1 for seen in clip.frames.values()):
         alone = {frame: seen[0] for frame, seen in sorted(clip.frames.items()) if seen}
         return [Person(None, alone)] if alone else []
-    return sorted(_followed(clip), key=lambda p: -p.cover)
+    return sorted(_followed(clip), key=lambda p: -p.presence.area)
 
 
 def _followed(clip: ForeignClip) -> list[Person]:
