@@ -59,6 +59,9 @@ def test_a_second_stage_begins_with_the_weights_of_the_first(corpus: Path, tmp_p
     (_, before, _), (_, after, metadata) = load_weights(first), load_weights(second)
     assert all(torch.equal(v, after.state_dict()[k]) for k, v in before.state_dict().items())
     assert metadata["training"]["model"] == before.config.to_dict() and "width `16`" in card.read_text()
+    tiny["init"] = str(first.rename(tmp_path / "another name.safetensors"))
+    again, _ = make_weights("mixste", corpus, TrainConfig(**tiny), tmp_path / "second")
+    assert again == second  # its checkpoint is known again
     with pytest.raises(UsageError, match="weights of mixste, not of ddhpose"):
         make_weights("ddhpose", corpus, TrainConfig(**tiny), tmp_path / "third")
     with pytest.raises(UsageError, match=r"init: the network of .* has other sizes than \[model\] asks for"):
