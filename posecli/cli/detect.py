@@ -38,6 +38,7 @@ def detect(
     det_checkpoint: o.DetCheckpoint = None,
     det_model: o.DetModel = None,
     det_preprocessing: o.DetPreprocessing = None,
+    det_people: o.DetPeople = None,
     offline: o.Offline = False,
     overwrite: o.Overwrite = False,
 ) -> None:
@@ -49,8 +50,8 @@ def detect(
     say: Output = context.obj
     found = pipeline.detect_to_file(
         video, out=out, overwrite=overwrite, detector=detector,
-        detector_options=DetectorOptions(det_config, det_checkpoint, det_model, det_preprocessing), person=person,
-        swaps=SwapSettings(repair=fix_swaps), start=start, end=end, fps=fps, offline=offline, reporter=say,
+        detector_options=DetectorOptions(det_config, det_checkpoint, det_model, det_preprocessing, det_people),
+        person=person, swaps=SwapSettings(repair=fix_swaps), start=start, end=end, fps=fps, offline=offline, reporter=say,
     )  # fmt: skip
     frames = len(found.keypoints)
     everybody = [found, *found.others]

@@ -32,6 +32,7 @@ def inspect(
     det_checkpoint: o.DetCheckpoint = None,
     det_model: o.DetModel = None,
     det_preprocessing: o.DetPreprocessing = None,
+    det_people: o.DetPeople = None,
     offline: o.Offline = False,
     overwrite: o.Overwrite = False,
 ) -> None:
@@ -42,8 +43,8 @@ def inspect(
     say: Output = context.obj
     seen = inspect_video(
         video, out=out, overwrite=overwrite, detector=detector,
-        detector_options=DetectorOptions(det_config, det_checkpoint, det_model, det_preprocessing), start=start,
-        end=end, fps=fps, offline=offline, reporter=say,
+        detector_options=DetectorOptions(det_config, det_checkpoint, det_model, det_preprocessing, det_people),
+        start=start, end=end, fps=fps, offline=offline, reporter=say,
     )  # fmt: skip
     rows = []
     for number, person in enumerate(seen.people):

@@ -73,6 +73,7 @@ def lift(
     det_checkpoint: o.DetCheckpoint = None,
     det_model: o.DetModel = None,
     det_preprocessing: o.DetPreprocessing = None,
+    det_people: o.DetPeople = None,
     weights: o.Weights = None,
     device: o.Device = "auto",
     seed: o.Seed = 0,
@@ -98,7 +99,7 @@ with an estimated path of the pelvis through space. Frames with nobody are marke
         keep_hypotheses=keep_hypotheses, aggregate=aggregate, smooth_hz=o.smoothing(smooth),
         fixed_bones=fixed_bones, fov_deg=DEFAULT_FOV_DEG if fov is None else fov,
     )  # fmt: skip
-    options = DetectorOptions(det_config, det_checkpoint, det_model, det_preprocessing)
+    options = DetectorOptions(det_config, det_checkpoint, det_model, det_preprocessing, det_people)
     swaps = SwapSettings(repair=fix_swaps)
     kinds = [kind.strip() for kind in export.split(",") if kind.strip()]
     inputs = list(dict.fromkeys(one for path in videos or [] for one in batch.expanded(path)))

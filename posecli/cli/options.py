@@ -82,6 +82,14 @@ DetPreprocessing = Annotated[
         help="Of --detector onnx: a TOML that says how pictures go in, for a network that does not tell.",
     ),
 ]
+DetPeople = Annotated[
+    Path | None,
+    typer.Option(
+        "--det-people",
+        metavar="FILE",
+        help="Of --detector mmpose or onnx: an ONNX network that finds the people, YOLOX or RTMDet.",
+    ),
+]
 Person = Annotated[
     str,
     typer.Option(

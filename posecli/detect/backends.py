@@ -45,13 +45,15 @@ class Detector(Eyes, Protocol):
 class DetectorOptions:
     """Files that a detector is made of; on the command line, `--det-config` and so on.
 
-    config, checkpoint: of mmpose. model: ONNX. preprocessing: a TOML for a model that does not tell its own.
+    config, checkpoint: of mmpose. model: ONNX. preprocessing: a TOML for a model that does not tell its own. people: an
+    ONNX network that finds people, in place of BlazePose's.
     """
 
     config: Path | None = None
     checkpoint: Path | None = None
     model: Path | None = None
     preprocessing: Path | None = None
+    people: Path | None = None
 
     def given(self) -> set[str]:
         """Names of the options that are set."""
@@ -83,6 +85,7 @@ DETECTORS: dict[str, Backend] = {
         "the model's joints",
         "posecli.detect.mmpose:load",
         needs=frozenset({"config", "checkpoint"}),
+        takes=frozenset({"people"}),
         runtime="mmpose",
     ),
     "onnx": Backend(
@@ -90,7 +93,7 @@ DETECTORS: dict[str, Backend] = {
         "the model's joints",
         "posecli.detect.onnx:load",
         needs=frozenset({"model"}),
-        takes=frozenset({"preprocessing"}),
+        takes=frozenset({"preprocessing", "people"}),
         runtime="onnxruntime",
     ),
 }
@@ -122,6 +125,7 @@ def make_detector(
     NetworkError where something must be fetched and cannot be.
     """
     from posecli.detect.blazepose import BlazePose, BlazePoseFinder
+    from posecli.detect.onnx_people import OnnxFinder
     from posecli.detect.topdown import TopDown
 
     options = options or DetectorOptions()
@@ -131,6 +135,8 @@ def make_detector(
         return BlazePose(threads=threads, offline=offline, progress=progress)
     module, function = entry.split(":")
     network: PoseNetwork = getattr(import_module(module), function)(options, threads=threads)
+    if options.people is not None:
+        return TopDown(network, OnnxFinder(options.people, threads=threads))
     return TopDown(network, BlazePoseFinder(threads=threads, offline=offline, progress=progress))
 
 

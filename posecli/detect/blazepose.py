@@ -157,7 +157,12 @@ class BlazePoseFinder:
     ) -> None:
         files = files or blazepose_files(offline=offline, progress=progress)
         self.weights_hash = hashlib.sha256(files.detection.read_bytes()).hexdigest()
+        self._min_score = min_score
         self._find = PersonDetector(files.detection, threads=threads, min_score=min_score)
+
+    def settings(self) -> dict[str, Any]:
+        """What its boxes depend on beside the weights, ready for JSON."""
+        return {"min_score": self._min_score, "runtime": f"ai-edge-litert {version('ai-edge-litert')}"}
 
     def boxes(self, image: NDArray[np.uint8], view: Roi | None = None) -> list[Box]:
         """Upright boxes about whole people, the surest first; pixels."""

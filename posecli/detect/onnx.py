@@ -87,7 +87,9 @@ class OnnxPose:
         if settings.values == "softmax":
             across, down = values if len(values) == 2 else (values[0].sum(axis=1), values[0].sum(axis=2))
             scores = np.minimum(concentration(across), concentration(down))
-        return PoseSeen(apply_affine(to_image, cells).astype(np.float32), scores, values, to_image)
+        xy = apply_affine(to_image, cells).astype(np.float32)
+        xy[scores <= 0] = np.nan  # no peak, no place
+        return PoseSeen(xy, scores, values, to_image)
 
     def _values(self, outputs: Sequence[Output]) -> tuple[NDArray[np.float32], ...]:
         """The skeleton's joints as vectors (J, columns) and (J, rows), or heatmaps (J, rows, columns)."""

@@ -92,9 +92,7 @@ class OnnxFinder:
             case [(1, _, more)] if more > 5:
                 self._check_class(more - 5)
                 return self._yolox(values[0][0])
-        raise InputError(
-            f"{self._session.path} gives {listed(outputs)}; which are no boxes as of YOLOX or RTMDet"
-        )
+        raise InputError(f"{self._session.path} gives {listed(outputs)}: no boxes as of YOLOX or RTMDet")
 
     def _yolox(self, rows: Floats) -> tuple[Floats, Floats]:
         """(N, 5 + C): centre, size, score of anything, of each class."""

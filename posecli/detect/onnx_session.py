@@ -15,7 +15,7 @@ from posecli.detect.onnx_file import read_onnx_file
 from posecli.errors import InputError, UsageError
 
 NEEDED = (
-    "ONNX models need onnxruntime: pip install 'posecli[onnx]', or onnxruntime-gpu instead for an NVIDIA GPU"
+    "ONNX models need onnxruntime: pip install 'posecli[onnx]' (or [onnx-gpu] for NVIDIA's GPUs, never both)"
 )
 _CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}

@@ -33,6 +33,9 @@ class Finder(Protocol):
     version: str
     weights_hash: str
 
+    def settings(self) -> dict[str, Any]:
+        """What its boxes depend on beside the weights, ready for JSON."""
+
     def boxes(self, image: Image, view: Roi | None = None) -> list[Box]:
         """Upright boxes about whole people in the picture (rows, columns, 3) BGR, or in an upright square of it;
         pixels of the picture, the surest first."""
@@ -69,7 +72,11 @@ class TopDown:
     def settings(self) -> dict[str, Any]:
         """What the result depends on beside the weights, ready for JSON."""
         finder = {key: getattr(self._finder, key) for key in ("name", "version", "weights_hash")}
-        return {**self._network.settings(), **asdict(self._settings), "finder": finder}
+        return {
+            **self._network.settings(),
+            **asdict(self._settings),
+            "finder": finder | self._finder.settings(),
+        }
 
     def detect(
         self,

@@ -12,6 +12,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -182,4 +183,35 @@ def export(
             network.eval(), (torch.zeros(1, 3, size[1], size[0]),), str(path), input_names=["input"],
             output_names=names, dynamic_axes={"input": axes}, opset_version=17, dynamo=False,
         )  # fmt: skip
+    return path
+
+
+def constant(
+    path: Path,
+    outputs: dict[str, tuple[int, ...]],
+    *,
+    value: float = 0.0,
+    inputs: dict[str, tuple[int, ...]] | None = None,
+) -> Path:
+    """A network that gives the same numbers whatever it is shown."""
+    inputs = inputs or {"input": (1, 3, 256, 192)}
+    kind = onnx.TensorProto.FLOAT
+    nodes = [
+        onnx.helper.make_node(
+            "ConstantOfShape", [f"{n}_shape"], [n], value=onnx.helper.make_tensor("v", kind, [1], [value])
+        )
+        for n in outputs
+    ]
+    graph = onnx.helper.make_graph(
+        nodes,
+        "constant",
+        [onnx.helper.make_tensor_value_info(n, kind, s) for n, s in inputs.items()],
+        [onnx.helper.make_tensor_value_info(n, kind, s) for n, s in outputs.items()],
+        [
+            onnx.helper.make_tensor(f"{n}_shape", onnx.TensorProto.INT64, [len(s)], s)
+            for n, s in outputs.items()
+        ],
+    )
+    opset = [onnx.helper.make_opsetid("", 17)]
+    path.write_bytes(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString())
     return path
