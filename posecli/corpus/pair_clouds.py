@@ -12,6 +12,7 @@ as 128 + 127 r. Components come in the order of their shares. A heatmap that say
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -94,9 +95,16 @@ class Places:
         """(...) bool."""
         return self.weights[..., 0] > 0
 
-    def __getitem__(self, index: object) -> Places:
+    @property
+    def parts(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.weights, self.means, self.factors
+
+    def __getitem__(self, index: Any) -> Places:
         """Some of the points."""
-        return Places(self.weights[index], self.means[index], self.factors[index])  # type: ignore[index]
+        return Places(*(part[index] for part in self.parts))
+
+    def to(self, device: torch.device) -> Places:
+        return Places(*(part.to(device) for part in self.parts))
 
     def through(self, affine: Tensor) -> Places:
         """Under affine maps (..., 2, 3) that broadcast against the points."""

@@ -31,20 +31,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from posecli import resample
 from posecli.camera import Pinhole
-from posecli.corpus.landmarks_seen import LANDMARK_NAMES, SEEN_COLUMNS, to_flat_h36m
+from posecli.corpus.landmarks_seen import LANDMARK_NAMES, SEEN_COLUMNS
 from posecli.corpus.mannequin import Stage, Style
 from posecli.corpus.mannequin_room import Ground
 from posecli.corpus.pair_clouds import BYTES, COMPONENTS, pack
-from posecli.corpus.simulate import Batch, Simulator, SimulatorConfig
+from posecli.corpus.simulate import Simulator, SimulatorConfig
 from posecli.corpus.store import POINT_NAMES, SPLITS, Clip
 from posecli.corpus.viewpoints import NAMES, Seen
 from posecli.detect import untrusted_h5 as h5
 from posecli.detect.blazepose import HEATMAPS, BlazePose
 from posecli.detect.heatmaps import HeatmapRecord, moments, to_probability
 from posecli.errors import InputError, UsageError
-from posecli.facing import face_windows
 from posecli.files import atomic_write
 from posecli.media.frames import Frame
 from posecli.skeleton import BLAZEPOSE33
@@ -323,38 +321,3 @@ def load_pairs(path: Path, split: str | None = None) -> Pairs:
         places=columns.get("places"),
     )  # fmt: skip
     return pairs if split is None else pairs.of(split)
-
-
-def paired_batches(
-    pairs: Pairs, window: int, size: int = 64, *, overlap: float = 0.0, size_exponent: float = 0.5
-) -> list[Batch]:
-    """The set as a `Simulator` would have drawn it: batches of up to `size` windows of `window` frames.
-
-    Missed frames are bridged by straight lines as lifting does; stretches of which the detector found fewer than
-    half the frames are left out. Raises UsageError where the set's windows are shorter than `window`.
-    """
-    frames = pairs.xy.shape[1]
-    if window > frames:
-        raise UsageError(f"the paired set has windows of {frames} frames, too short for {window}")
-    flat, camera, views = [], [], []
-    stride = max(1, round(window * (1 - overlap)))
-    grid = np.arange(window, dtype=np.float64)
-    for row in range(len(pairs)):
-        pinhole = Pinhole.from_fov((int(pairs.size[row, 0]), int(pairs.size[row, 1])))
-        seen = to_flat_h36m(pinhole.rays(pairs.xy[row])[..., :2])
-        for start in range(0, frames - window + 1, stride):
-            part = slice(start, start + window)
-            found = pairs.found[row, part]
-            if found.mean() < 0.5:
-                continue
-            flat.append(resample.linear(grid[found], seen[part][found], grid))
-            camera.append(pairs.points[row, part, :17])
-            views.append(int(pairs.viewpoint[row]))
-    batches = []
-    for k in range(0, len(flat), size):
-        rays = torch.from_numpy(np.stack(flat[k : k + size])).float()
-        faced = face_windows(rays, size_exponent)
-        joints = torch.from_numpy(np.stack(camera[k : k + size])).float()
-        pose = faced.from_camera(joints - joints[:, :, :1])
-        batches.append(Batch(faced.x2d, pose, faced, rays, torch.tensor(views[k : k + size])))
-    return batches

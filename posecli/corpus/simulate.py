@@ -23,8 +23,10 @@ from posecli.corpus.detector_model import DetectorErrors, load_model, shipped_mo
 from posecli.corpus.landmarks_seen import H36M_FROM_SEEN, LANDMARK_NAMES, SEEN_POINTS, TWINS, twin
 from posecli.corpus.store import LANDMARKS, POINT_NAMES
 from posecli.corpus.viewpoints import Seen, about
+from posecli.corpus.window_clouds import CloudBank, SimulatedClouds
 from posecli.errors import UsageError
 from posecli.facing import FacedWindows, face_windows
+from posecli.methods.base import Clouds
 from posecli.skeleton import H36M17
 
 # Where each point hangs, and the group of bones whose length varies as one.
@@ -125,6 +127,7 @@ class Batch:
     faced: FacedWindows
     flat: Tensor  # (B, T, 17, 2) before facing: x/z and y/z as the assumed camera measures them
     viewpoint: Tensor  # (B,) index into `viewpoints.NAMES`, -1 for free cameras
+    clouds: Clouds | None = None  # where the detector's heatmaps put the joints, where that is known
 
 
 class Simulator:
@@ -133,6 +136,7 @@ class Simulator:
     clips are brought to twice `config.rate` once; a subject's share of the windows goes with the square root of
     its minutes, so that much-recorded people do not drown the rest.
     device: where everything is kept and drawn; generators must be of that device.
+    clouds: what the clouds of windows are taken from, for methods that start from heatmaps.
     """
 
     def __init__(
@@ -141,10 +145,12 @@ class Simulator:
         window: int,
         config: SimulatorConfig | None = None,
         device: torch.device | str = "cpu",
+        clouds: CloudBank | None = None,
     ) -> None:
         self.config = config or SimulatorConfig()
         self.window = window
         self.device = torch.device(device)
+        self._bank = None if clouds is None else clouds.to(self.device)
         with self._there():  # new tensors are made there, here and in `draw` and `look`
             self._prepare(clips)
 
@@ -212,16 +218,20 @@ class Simulator:
         """Points (B, T, 28, 3), metres, y up → through a random camera and detector noise."""
         with self._there():
             seen = self.see(points, generator)
-            flat = (
+            landmarks = (
                 self._fitted(seen, generator)
                 if self._fitted is not None
                 else self._err(seen.flat(seen.points[:, :, self._seen]), generator)
             )
-            flat = torch.einsum("ij,btjc->btic", self._to_h36m, flat)
+            flat = torch.einsum("ij,btjc->btic", self._to_h36m, landmarks)
             faced = face_windows(flat, self.config.size_exponent)
             joints = seen.points[:, :, :17]
             pose = faced.from_camera(joints - joints[:, :, :1])
-            return Batch(faced.x2d, pose, faced, flat, seen.viewpoint)
+            clouds = None
+            if self._bank is not None:
+                true = seen.flat(seen.points[:, :, self._seen])
+                clouds = SimulatedClouds(self._bank, landmarks, true, faced)
+            return Batch(faced.x2d, pose, faced, flat, seen.viewpoint, clouds)
 
     def see(self, points: Tensor, generator: torch.Generator) -> Seen:
         """Points (B, T, 28, 3), metres, y up → before random cameras."""

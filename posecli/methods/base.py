@@ -73,6 +73,18 @@ class HeatmapLifter(Lifter, Protocol):
         """
 
 
+class Clouds(Protocol):
+    """Where the joints of B windows may be, drawn when asked for."""
+
+    def draw(self, frames: Tensor, count: int, generator: torch.Generator) -> Tensor:
+        """frames: (B, F) indices of frames in each window. Returns places (B, F, J, S, 2) in the units of the windows'
+        x2d, S = `count`.
+        """
+
+    def of(self, windows: slice) -> Clouds:
+        """Those of some of the windows."""
+
+
 class Objective(Protocol):
     """Losses of one training pass; `objective()` is what `backward` is called on."""
 

@@ -31,6 +31,7 @@ from torch import Tensor, nn
 
 from posecli.diffusion import gaussian, mixture, noise, schedules
 from posecli.diffusion.mixture import Mixture
+from posecli.methods.base import Clouds
 from posecli.methods.common import Losses, check_windows, mirrored
 from posecli.methods.diffpose_start import SPREAD_VARIES, Context, Depths, Quantiles, placement, start_poses
 from posecli.methods.graformer import GraFormerConfig, GraFormerLifter
@@ -269,18 +270,18 @@ class DiffPose(nn.Module):
         *,
         generator: torch.Generator,
         final_share: float = 0.0,
-        cloud: Tensor | None = None,
+        clouds: Clouds | None = None,
     ) -> Losses:
         """One training pass: x2d (B, T, J, 2), true pose (B, T, J, 3) in metres with the root at zero.
 
         The loss is equation 9 with means in the place of sums: over frames, chains and coordinates, m².
-        cloud: positions (B, T, J, S, 2) from heatmaps, in the units of x2d; simulated where there are none.
+        clouds: of the windows' heatmaps, asked for the frames that are diffused; without them Gaussians are simulated.
         final_share: share of the frames that get the last step, where sampling begins.
-        generator draws, in this order: frames, quantiles, EM's first means, components, noise, steps.
+        generator draws, in this order: frames, clouds, quantiles, EM's first means, components, noise, steps.
         """
         config, device = self.config, x2d.device
         x2d, pose = x2d.float(), pose.float()  # a loop in mixed precision may have cut them
-        context = self.look(x2d, cloud)
+        context = self.look(x2d)
         if self.training:
             guess = None if context.pose is None else context.pose.view_as(pose)
             self.depths.learn(pose, guess, x2d, self.skeleton.root)
@@ -290,6 +291,9 @@ class DiffPose(nn.Module):
         )
         rows = (chosen + frames * torch.arange(batch, device=chosen.device)[:, None]).flatten().to(device)
         context = context.of(rows)
+        if clouds is not None and self.cloud_size:
+            cloud = clouds.draw(chosen.to(device), self.cloud_size, generator)
+            context = replace(context, cloud=cloud.flatten(0, 1))
         clean = self._states(pose.flatten(0, 1)[rows])[:, None].expand(-1, config.chains, -1)
         mean, eps = self._noise(context, clean, generator)
         times = schedules.training_times(

@@ -25,7 +25,7 @@ from posecli.train.curve import plot_curve
 from posecli.train.data import PAIRS_RATE, PairedSet
 from posecli.train.devices import main_process
 from posecli.train.loop import Progress, train
-from posecli.train.validation import validation_batches
+from posecli.train.validation import validation_batches, wants_clouds
 from posecli.weights import store
 from posecli.weights.format import load_weights, read_header, save_weights
 
@@ -56,7 +56,9 @@ def make_weights(
         raise UsageError(
             f"the paired set has {PAIRS_RATE:g} frames/s, not the simulator's {simulator.rate:g}"
         )
-    paired = None if pairs is None else PairedSet.read(pairs, model.window, simulator.size_exponent)
+    paired = None
+    if pairs is not None:
+        paired = PairedSet.read(pairs, model.window, simulator.size_exponent, clouds=wants_clouds(model))
     validating = load_corpus(data, "val")
     outcome = train(
         model, load_corpus(data, "train"), validating, config, folder,
@@ -89,11 +91,12 @@ def make_weights(
     if not main_process():
         return weights, card
     model.cpu().eval()
-    seen = validation_batches(validating, model.window, config)
+    bank = None if paired is None else paired.bank
+    seen = validation_batches(validating, model.window, config, bank)
     if paired is not None:
         seen += paired.val.batches()
     others = load_corpus(data, "test")
-    test = validation_batches(others, model.window, config) if others else []
+    test = validation_batches(others, model.window, config, bank) if others else []
     metadata["calibration"] = calibrate(model, seen, test=test, windows=config.calibration_windows)
     save_weights(weights, method, model.cpu(), metadata, half=True)
     write_card(

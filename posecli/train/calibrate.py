@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from posecli.errors import InputError
-from posecli.methods.base import Lifter, usual_steps
-from posecli.train.validation import Windows
+from posecli.methods.base import Clouds, Lifter, usual_steps
+from posecli.train.validation import Windows, lifted
 from posecli.uncertainty import FEATURES, ErrorModel, Uncertainty, features
 
 Array = NDArray[np.float64]
@@ -117,23 +117,29 @@ def lift_sample(
     share = min(1.0, windows / total)
     generator, steps = torch.Generator().manual_seed(seed), usual_steps(model)
     x2d, truth, answers = [], [], []
-    for inputs, poses in _pieces(drawn, share):
-        with torch.inference_mode():
-            answer = model.lift_windows(
-                inputs.to(device), hypotheses=hypotheses, steps=steps, generator=generator
-            )
-        x2d.append(inputs.cpu())
-        truth.append(poses.cpu())
-        answers.append(answer.float().cpu())
+    for piece in _pieces(drawn, share):
+        answers.append(
+            lifted(model, piece, hypotheses=hypotheses, steps=steps, generator=generator, device=device)
+        )
+        x2d.append(piece.x2d.cpu())
+        truth.append(piece.pose.cpu())
     return Sample(torch.cat(x2d).numpy(), torch.cat(answers).numpy(), torch.cat(truth).numpy())
 
 
-def _pieces(batches: list[Windows], share: float) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+@dataclass(frozen=True)
+class _Piece:
+    x2d: torch.Tensor
+    pose: torch.Tensor
+    clouds: Clouds | None
+
+
+def _pieces(batches: list[Windows], share: float) -> Iterator[Windows]:
     for batch in batches:
         count = max(1, round(share * len(batch.x2d)))
         for first in range(0, count, _WINDOWS_A_CALL):
             rows = slice(first, min(first + _WINDOWS_A_CALL, count))
-            yield batch.x2d[rows], batch.pose[rows]
+            clouds = None if batch.clouds is None else batch.clouds.of(rows)
+            yield _Piece(batch.x2d[rows], batch.pose[rows], clouds)
 
 
 def _fit(sample: Sample, seed: int) -> ErrorModel:

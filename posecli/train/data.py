@@ -16,7 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from posecli.corpus.window_clouds import CloudBank, MixedClouds, PairedClouds
 from posecli.errors import InputError
+from posecli.methods.base import Clouds
 from posecli.methods.common import mirrored
 from posecli.skeleton import H36M17
 from posecli.train.validation import Windows
@@ -33,55 +35,83 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class WindowSet:
-    """A fixed set of windows: x2d (N, T, 17, 2), pose (N, T, 17, 3); see `Windows`."""
+    """A fixed set of windows: x2d (N, T, 17, 2), pose (N, T, 17, 3); see `Windows`. clouds: theirs, for methods that
+    start from heatmaps."""
 
     x2d: Tensor
     pose: Tensor
+    clouds: PairedClouds | None = None
 
     def __len__(self) -> int:
         return len(self.x2d)
 
     def to(self, device: torch.device) -> WindowSet:
-        return WindowSet(self.x2d.to(device), self.pose.to(device))
+        clouds = None if self.clouds is None else self.clouds.to(device)
+        return WindowSet(self.x2d.to(device), self.pose.to(device), clouds)
+
+    def of(self, windows: Tensor | slice) -> WindowSet:
+        """Some of them."""
+        clouds = None if self.clouds is None else self.clouds.of(windows)
+        return WindowSet(self.x2d[windows], self.pose[windows], clouds)
 
     def batches(self, size: int = 64) -> list[WindowSet]:
         """All of it, in pieces of up to `size` windows."""
-        starts = range(0, len(self), size)
-        return [WindowSet(self.x2d[k : k + size], self.pose[k : k + size]) for k in starts]
+        return [self.of(slice(k, k + size)) for k in range(0, len(self), size)]
 
     def draw(self, batch: int, generator: torch.Generator) -> WindowSet:
         """`batch` windows with repetition, half of them seen in a mirror."""
         device = self.x2d.device
         at = torch.randint(len(self), (batch,), generator=generator, device=device)
         flip = torch.rand(batch, 1, 1, 1, generator=generator, device=device) < 0.5
-        x2d, pose = self.x2d[at], self.pose[at]
+        some = self.of(at)
         return WindowSet(
-            torch.where(flip, mirrored(x2d, H36M17.mirror), x2d),
-            torch.where(flip, mirrored(pose, H36M17.mirror), pose),
+            torch.where(flip, mirrored(some.x2d, H36M17.mirror), some.x2d),
+            torch.where(flip, mirrored(some.pose, H36M17.mirror), some.pose),
+            None if some.clouds is None else some.clouds.mirrored(flip.flatten()),
         )
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """Windows of one step; see `Windows`."""
+
+    x2d: Tensor
+    pose: Tensor
+    clouds: Clouds | None = None
+
+
+@dataclass(frozen=True)
 class PairedSet:
-    """What a real detector said of rendered motion: windows to train on, and of held-out subjects."""
+    """What a real detector said of rendered motion: windows to train on, and of held-out subjects.
+
+    bank: what the clouds of simulated windows are taken from, where clouds were asked for.
+    """
 
     train: WindowSet
     val: WindowSet
+    bank: CloudBank | None = None
 
     @classmethod
-    def read(cls, path: Path, window: int, size_exponent: float = 0.5) -> PairedSet:
+    def read(cls, path: Path, window: int, size_exponent: float = 0.5, *, clouds: bool = False) -> PairedSet:
         """The paired set of `posecli data pairs`, cut into windows. Raises InputError, UsageError."""
-        from posecli.corpus.pairs import load_pairs, paired_batches  # brings the detector along
+        from posecli.corpus.paired_windows import cloud_bank, paired_batches  # brings the detector along
+        from posecli.corpus.pairs import load_pairs
 
-        sides = []
-        for split, overlap in (("train", 0.75), ("val", 0.0)):
+        def side(split: str, overlap: float) -> WindowSet:
             batches = paired_batches(
-                load_pairs(path, split), window, overlap=overlap, size_exponent=size_exponent
+                load_pairs(path, split), window, overlap=overlap, size_exponent=size_exponent, clouds=clouds
             )
             if not batches:
                 raise InputError(f"{path} holds no windows of the {split} split in which a person was found")
-            sides.append(WindowSet(torch.cat([b.x2d for b in batches]), torch.cat([b.pose for b in batches])))
-        return cls(*sides)
+            along = [b.clouds for b in batches if isinstance(b.clouds, PairedClouds)]
+            return WindowSet(
+                torch.cat([b.x2d for b in batches]),
+                torch.cat([b.pose for b in batches]),
+                PairedClouds.together(along) if along else None,
+            )
+
+        bank = cloud_bank(load_pairs(path, "train")) if clouds else None
+        return cls(side("train", 0.75), side("val", 0.0), bank)
 
 
 @dataclass(frozen=True)
@@ -92,7 +122,7 @@ class Mixed:
     pairs: Source
     paired_windows: int
 
-    def draw(self, batch: int, generator: torch.Generator) -> WindowSet:
+    def draw(self, batch: int, generator: torch.Generator) -> Drawn:
         drawn = [
             source.draw(count, generator)
             for source, count in (
@@ -103,7 +133,12 @@ class Mixed:
         ]
         # Losses may treat the first clips of a batch otherwise than the last (DDHPose's final_share).
         order = torch.randperm(batch, generator=generator, device=generator.device)
-        return WindowSet(torch.cat([d.x2d for d in drawn])[order], torch.cat([d.pose for d in drawn])[order])
+        parts = tuple((d.clouds, len(d.x2d)) for d in drawn if d.clouds is not None)
+        return Drawn(
+            torch.cat([d.x2d for d in drawn])[order],
+            torch.cat([d.pose for d in drawn])[order],
+            MixedClouds(parts, order) if len(parts) == len(drawn) else None,
+        )
 
 
 class Feed:

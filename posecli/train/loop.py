@@ -28,7 +28,7 @@ from posecli.train.config import TrainConfig, learning_rate_factor
 from posecli.train.data import Feed, Mixed, PairedSet, Source
 from posecli.train.devices import launch
 from posecli.train.log import RunLog
-from posecli.train.validation import Validation, Windows, validate, validation_batches
+from posecli.train.validation import Validation, Windows, validate, validation_batches, wants_clouds
 
 
 @dataclass(frozen=True)
@@ -91,13 +91,14 @@ def train(
         model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
     network, stepper = fabric.setup(_Pass(model), optimizer)
+    bank = paired.bank if paired is not None and wants_clouds(model) else None
     simulator: Source = Simulator(
-        training, model.window, SimulatorConfig(**config.simulator), device=fabric.device
+        training, model.window, SimulatorConfig(**config.simulator), device=fabric.device, clouds=bank
     )
     if paired is not None and config.pairs_share:
         simulator = Mixed(simulator, paired.train.to(fabric.device), config.paired_windows)
     feed = Feed(simulator, config.batch, config.seed, fabric.device, fabric.global_rank)
-    held_out = validation_batches(validating, model.window, config)
+    held_out = validation_batches(validating, model.window, config, bank)
     held_out_pairs = [] if paired is None else paired.val.batches()
 
     def measure() -> Validation:
@@ -178,7 +179,10 @@ class _Pass(nn.Module):
 
 
 def _loss(windows: Windows, generator: torch.Generator, final_share: float, model: Trainable) -> Tensor:
-    return model.loss(windows.x2d, windows.pose, generator=generator, final_share=final_share).objective()
+    more: dict[str, Any] = {"clouds": windows.clouds} if wants_clouds(model) else {}
+    return model.loss(
+        windows.x2d, windows.pose, generator=generator, final_share=final_share, **more
+    ).objective()
 
 
 def _digest(clips: Sequence[MotionClip], paired: PairedSet | None) -> str:

@@ -12,9 +12,12 @@ from torch import Tensor
 
 from posecli.bench.metrics import mpjpe, p_mpjpe
 from posecli.corpus.simulate import MotionClip, Simulator, SimulatorConfig
-from posecli.methods.base import Lifter, usual_steps
+from posecli.corpus.window_clouds import CloudBank
+from posecli.methods.base import Clouds, HeatmapLifter, Lifter, usual_steps
 from posecli.skeleton import LIMBS
 from posecli.train.config import TrainConfig
+
+_CLOUDED_WINDOWS = 8
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,57 @@ class Windows(Protocol):
     def pose(self) -> Tensor:
         """(B, T, 17, 3) metres, root-relative, in the turned camera."""
 
+    @property
+    def clouds(self) -> Clouds | None:
+        """Where the detector's heatmaps put the joints, where that is known."""
+
+
+def wants_clouds(model: object) -> bool:
+    """It starts from heatmaps."""
+    return isinstance(model, HeatmapLifter) and model.cloud_size > 0
+
+
+def lifted(
+    model: Lifter,
+    windows: Windows,
+    *,
+    hypotheses: int,
+    steps: int,
+    generator: torch.Generator,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """Poses (B, H, T, 17, 3) on the CPU. A method that starts from heatmaps gets the clouds of the windows, few
+    windows at a time (clouds of 8 windows of 27 frames take 29 MB for 1000 places), all with the same draws.
+    """
+    x2d = windows.x2d.to(device)
+    with torch.inference_mode():
+        if not (isinstance(model, HeatmapLifter) and model.cloud_size and windows.clouds is not None):
+            pose = model.lift_windows(x2d, hypotheses=hypotheses, steps=steps, generator=generator)
+            return pose.float().cpu()
+        every = torch.arange(x2d.shape[1], device=x2d.device)
+        state, poses = generator.get_state(), []
+        for at in range(0, len(x2d), _CLOUDED_WINDOWS):
+            generator.set_state(state)
+            some = slice(at, at + _CLOUDED_WINDOWS)
+            clouds = windows.clouds.of(some)
+            cloud = clouds.draw(every.expand(len(x2d[some]), -1), model.cloud_size, generator).to(device)
+            pose = model.lift_windows(
+                x2d[some], hypotheses=hypotheses, steps=steps, generator=generator, cloud=cloud
+            )
+            poses.append(pose.float().cpu())
+    return torch.cat(poses)
+
 
 def validation_batches(
-    clips: Sequence[MotionClip], window: int, config: TrainConfig, size: int = 64
+    clips: Sequence[MotionClip],
+    window: int,
+    config: TrainConfig,
+    bank: CloudBank | None = None,
+    size: int = 64,
 ) -> list[Windows]:
-    """Fixed windows of held-out subjects, the same on every device, `size` in each batch."""
-    simulator = Simulator(clips, window, SimulatorConfig(**config.simulator))
+    """Fixed windows of held-out subjects, the same on every device, `size` in each batch. bank: what their clouds are
+    taken from, where the method wants any."""
+    simulator = Simulator(clips, window, SimulatorConfig(**config.simulator), clouds=bank)
     generator = torch.Generator().manual_seed(20_240_613)
     return [simulator.draw(size, generator) for _ in range(max(1, config.validation_windows // size))]
 
@@ -71,18 +119,16 @@ def validate(
     paired: Iterable[Windows] = (),
     device: torch.device | str = "cpu",
 ) -> Validation:
-    """One hypothesis and as many steps as the method takes by itself (its `default_steps`, or one). The model lies on
-    `device`, and is in eval mode."""
+    """As many hypotheses (their mean) and steps as the method takes by itself: `default_hypotheses`, `default_steps`,
+    or one. The model lies on `device`, and is in eval mode."""
     pairs = list(paired)
     beside = validate(model, pairs, seed, device=device) if pairs else None
     generator = torch.Generator().manual_seed(seed)
-    steps = usual_steps(model)
+    hypotheses, steps = int(getattr(model, "default_hypotheses", 1)), usual_steps(model)
     guesses, truths = [], []
     for windows in batches:
-        x2d = windows.x2d.to(device)
-        with torch.inference_mode():
-            pose = model.lift_windows(x2d, hypotheses=1, steps=steps, generator=generator)[:, 0]
-        guesses.append(pose.float().cpu())
+        poses = lifted(model, windows, hypotheses=hypotheses, steps=steps, generator=generator, device=device)
+        guesses.append(poses[:, 0] if hypotheses == 1 else poses.mean(dim=1))
         truths.append(windows.pose.cpu())
     guess, truth = torch.cat(guesses).numpy(), torch.cat(truths).numpy()
     limbs = list(LIMBS)

@@ -14,7 +14,8 @@ from posecli.camera import Pinhole
 from posecli.corpus import pairs as module
 from posecli.corpus.landmarks_seen import LANDMARK_NAMES, SEEN_COLUMNS, SEEN_POINTS
 from posecli.corpus.pair_clouds import unpack
-from posecli.corpus.pairs import MISSED, XY_STEPS, Pairs, load_pairs, make_pairs, paired_batches
+from posecli.corpus.paired_windows import paired_batches
+from posecli.corpus.pairs import MISSED, XY_STEPS, Pairs, load_pairs, make_pairs
 from posecli.corpus.simulate import SimulatorConfig
 from posecli.corpus.store import SPLITS, Clip
 from posecli.demo import shipped_motion
