@@ -51,7 +51,8 @@ def detect(
     found = pipeline.detect_to_file(
         video, out=out, overwrite=overwrite, detector=detector,
         detector_options=DetectorOptions(det_config, det_checkpoint, det_model, det_preprocessing, det_people),
-        person=person, swaps=SwapSettings(repair=fix_swaps), start=start, end=end, fps=fps, offline=offline, reporter=say,
+        person=person, swaps=SwapSettings(repair=fix_swaps), start=start, end=end, fps=fps, offline=offline,
+        reporter=say,
     )  # fmt: skip
     frames = len(found.keypoints)
     everybody = [found, *found.others]
