@@ -69,9 +69,9 @@ class MMPose:
         config_hash = _hash_of(settings, config)  # before anything of it is changed
         with quiet():
             self._model = _build(settings, config)
+            self._codec = _Codec.of(self._model.head, config)
             names = load_state(self._model, checkpoint) or _names_in_config(settings)
             names = _of_output(names, self._model.test_cfg)
-            self._codec = _Codec.of(self._model.head, config)
             self._prepare = _preparation(settings, config)
         self.skeleton, self._kept = _skeleton(names, config)
         self._joints = len(names)
@@ -190,7 +190,14 @@ def _build(settings: Any, path: Path) -> Any:
     """The model, in eval mode, without weights; nothing is fetched."""
     from mmengine.registry import init_default_scope
     from mmpose.models import TopdownPoseEstimator, build_pose_estimator
+    from mmpose.registry import MODELS
 
+    kind = settings.model.get("type")
+    known = MODELS.get(kind) if isinstance(kind, str) else kind
+    if isinstance(known, type) and not issubclass(known, TopdownPoseEstimator):
+        raise InputError(
+            f"{path} is of a {known.__name__}; posecli takes top-down models, such as HRNet, ViTPose or RTMPose"
+        )
     try:
         model = without_missing_scopes(settings.model)
         if "backbone" in model:
@@ -198,14 +205,9 @@ def _build(settings: Any, path: Path) -> Any:
         model.train_cfg = None
         model.test_cfg = {**model.get("test_cfg", {}), "flip_test": False, "output_heatmaps": True}
         init_default_scope(settings.get("default_scope", "mmpose"))
-        built = build_pose_estimator(model)
+        return build_pose_estimator(model).eval()
     except Exception as error:  # mmpose's registries raise whatever its modules raise
         raise InputError(f"{path} makes no model of mmpose: {first_line(error)}") from error
-    if not isinstance(built, TopdownPoseEstimator):
-        raise InputError(
-            f"{path} is of a {type(built).__name__}; posecli takes top-down models, such as HRNet, ViTPose or RTMPose"
-        )
-    return built.eval()
 
 
 def _preparation(settings: Any, path: Path) -> Any:
