@@ -66,7 +66,11 @@ Detector = Annotated[
 ]
 DetConfig = Annotated[
     Path | None,
-    typer.Option("--det-config", metavar="FILE", help="Of --detector mmpose: the model's config."),
+    typer.Option(
+        "--det-config",
+        metavar="FILE",
+        help="Of --detector mmpose: the model's config. It is a Python program, and is run: trust where it comes from.",
+    ),
 ]
 DetCheckpoint = Annotated[
     Path | None, typer.Option("--det-checkpoint", metavar="FILE", help="Of --detector mmpose: its weights.")
