@@ -104,16 +104,18 @@ class TopDown:
 
     def look(self, image: Image, aim: Box, *, first: bool) -> Sight | None:
         sight = self._look(image, aim)
-        if first and (again := self._box(sight)) is not None:  # a finder's box is about right, not more
+        if first and sight is not None and (again := self._box(sight)) is not None:  # a finder's box is about right, not more
             sight = self._look(image, again)
         least = self._settings.min_first_score if first else self._settings.min_score
-        return sight if sight.presence > least else None
+        return sight if sight is not None and sight.presence > least else None
 
     def aimer(self) -> Callable[[Sight], Box | None]:
         return self._box
 
-    def _look(self, image: Image, box: Box) -> Sight:
+    def _look(self, image: Image, box: Box) -> Sight | None:
         seen = self._network.look(image, box)
+        if not np.isfinite(seen.xy).any():
+            return None
         return Sight(
             xy=seen.xy,
             scores=seen.scores,
