@@ -14,12 +14,10 @@ from posecli.methods.d3dp import D3DP
 from posecli.methods.ddhpose import DDHPose
 from posecli.methods.mixste import MixSTE
 from posecli.methods.stcformer import STCFormer
-from posecli.skeleton import H36M16, H36M17
+from posecli.skeleton import H36M16
 
 STCFORMER_STRIDES = {27: 3, 81: 3, 243: 2}
 """Frames of a window → how far apart they lie, in the paper."""
-
-NECK = H36M17.index("Neck/Nose")
 
 
 def needs_no_neck(lifter: Lifter) -> bool:

@@ -2,169 +2,128 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
-from posecli.bench.h36m import H36MResult
-from posecli.bench.protocols import LEAKS
+from posecli.bench.layouts import LAYOUTS, layout_of
+from posecli.bench.protocols import NOTHING, leak
+from posecli.bench.published import Published, counterpart
 from posecli.bench.report import Table
-from posecli.datasets.h36m import ACTIONS, SHORT
+from posecli.bench.result import BenchResult
 from posecli.errors import InputError, UsageError
 
 FORMATS = ("rich", "markdown", "latex", "csv", "json")
-TITLES = {"p1": "P1", "p2": "P2"}
-MARKED_MM = 0.5
-"""Differences from the published number beyond this are marked: papers print one decimal."""
+MARKED = 0.5
+"""Differences from the published number beyond this (mm, or points of a percentage) are marked: papers print one
+decimal."""
 
 NOTE_MARK = "!"
+_WORDS = ("", "method", "2D")
+_ENDS = ("printed mean", "mean of row")
 
 
-@dataclass(frozen=True)
-class Published:
-    """A row of a paper's table. actions: mm, in the order of `ACTIONS`. printed_mean: as the paper has it."""
-
-    method: str
-    label: str
-    keypoints: str
-    measure: str
-    hypotheses: int | None
-    steps: int | None
-    printed_mean: float
-    actions: tuple[float, ...]
-    source: str
-    note: str | None
-
-    @property
-    def row_mean(self) -> float:
-        """Mean of the printed row, which is not always the printed mean."""
-        return sum(self.actions) / len(self.actions)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything, ready for JSON."""
-        return {**asdict(self), "row_mean": self.row_mean}
-
-
-@cache
-def published_h36m() -> tuple[Published, ...]:
-    """Every row of Human3.6M that posecli knows of, as printed."""
-    text = (files("posecli") / "assets" / "published.json").read_text(encoding="utf-8")
-    return tuple(Published(**{**row, "actions": tuple(row["actions"])}) for row in json.loads(text)["h36m"])
-
-
-def chosen(method: str | None = None, keypoints: str | None = None) -> tuple[Published, ...]:
-    """The published rows of a method (None: of all) on these keypoints (None: any)."""
-    return tuple(
-        row for row in published_h36m() if method in (None, row.method) and keypoints in (None, row.keypoints)
-    )
-
-
-def counterpart(result: H36MResult, measure: str) -> Published | None:
-    """The published row to hold a result against: same keypoints, hypotheses and steps where the paper has that row,
-    else None."""
-    settings = result.made_by.get("settings", {})
-    rows = [row for row in chosen(result.method, result.keypoints) if row.measure == measure]
-    if result.method == "diffpose-official":
-        network = result.made_by.get("config", {})
-        kind = "video" if network.get("frames", 1) > 1 else "frame"
-        rows = [row for row in rows if row.label.endswith(kind)]
-    if result.method in ("mixste", "stcformer"):
-        frames = result.made_by.get("config", {}).get("frames")
-        rows = [row for row in rows if f"{frames} frames" in row.label]
-    fitting = [
-        row
-        for row in rows
-        if row.hypotheses in (None, settings.get("hypotheses")) and row.steps in (None, settings.get("steps"))
-        and "baseline" not in row.label
-    ]  # fmt: skip
-    return fitting[0] if len(fitting) == 1 else None
-
-
-def published_table(rows: Sequence[Published]) -> Table:
+def published_table(bench: str, rows: Sequence[Published]) -> Table:
     """Rows as printed, each with the mean of its row beside the printed mean."""
+    layout = layout_of(bench)
     lines = tuple(
-        (TITLES[r.measure], f"{r.label} (published)", r.keypoints, *map(_mm, r.actions), _mm(r.printed_mean),
-         _means(r.row_mean))
+        (layout.printed[r.measure], f"{r.label} (published)", r.keypoints, *_printed(r, len(layout.columns)))
         for r in rows
-    )  # fmt: skip
-    return Table(("", "method", "2D", *SHORT, "printed mean", "mean of row"), lines)
+    )
+    return Table((*_WORDS, *layout.short, *_ENDS), lines)
 
 
-def result_table(result: H36MResult) -> Table:
-    """For P1 and P2: the published row where there is one, the measured row, and the difference."""
+def result_table(result: BenchResult) -> Table:
+    """For each printed measure: the published row where there is one, the measured row, and the difference."""
     lines: list[tuple[str, ...]] = []
-    for measure, title in TITLES.items():
+    for measure, title in result.layout.printed.items():
         row, mean = result.row(measure), result.mean(measure)
         printed = counterpart(result, measure)
         if printed is not None:
-            lines.append((title, f"{printed.label} (published)", *map(_mm, printed.actions),
-                          _mm(printed.printed_mean), _means(printed.row_mean)))  # fmt: skip
+            lines.append((title, f"{printed.label} (published)", *_printed(printed, len(row))))
         lines.append((title, f"{result.method} (measured, {result.protocol}, {result.aggregation})",
-                      *map(_mm, row), "", _means(mean)))  # fmt: skip
+                      *map(_one, row), "", _two(mean)))  # fmt: skip
         if printed is not None:
-            apart = [a - b for a, b in zip(row, printed.actions, strict=True)]
-            lines.append((title, "difference", *map(_signed, apart), _signed(mean - printed.printed_mean),
-                          _signed(mean - printed.row_mean)))  # fmt: skip
-    return Table(("", "method", *SHORT, "printed mean", "mean of row"), tuple(lines))
+            apart = [_minus(a, b) for a, b in zip(row, printed.values or [None] * len(row), strict=True)]
+            lines.append((title, "difference", *map(_signed, apart), _signed(_minus(mean, printed.printed_mean)),
+                          _signed(_minus(mean, printed.row_mean))))  # fmt: skip
+    return Table(("", "method", *result.layout.short, *_ENDS), tuple(lines))
 
 
-def aggregation_table(result: H36MResult) -> Table:
-    """What each way to make one pose of the hypotheses gives: means over the actions, mm."""
-    names = {"p1": "P1", "p2": "P2", "p3": "N-MPJPE", "velocity": "MPJVE (mm/frame)"}
-    lines = tuple((name, *(_means(result.mean(m, name)) for m in names)) for name in result.aggregations)
+def aggregation_table(result: BenchResult) -> Table:
+    """What each way to make one pose of the hypotheses gives: means over the columns."""
+    names = result.layout.measured
+    lines = tuple((name, *(_two(result.mean(m, name)) for m in names)) for name in result.aggregations)
     return Table(("hypotheses", *names.values()), lines)
 
 
-def remarks(result: H36MResult) -> list[str]:
+def sweep_table(results: Sequence[BenchResult]) -> Table:
+    """Means over the columns for every number of hypotheses and steps and every way to make one pose of them, each
+    beside the published one where there is one."""
+    printed = results[0].layout.printed
+    lines = []
+    for result in results:
+        used = result.settings
+        for name in result.aggregations:
+            cells = [str(used.get("hypotheses")), str(used.get("steps")), name]
+            for measure in printed:
+                row = counterpart(result, measure) if name == result.aggregation else None
+                cells += [_two(result.mean(measure, name)), _one(row.printed_mean if row else None)]
+            lines.append(tuple(cells))
+    heads = [part for title in printed.values() for part in (title, f"{title} published")]
+    return Table(("H", "W", "pose", *heads), tuple(lines))
+
+
+def remarks(result: BenchResult) -> list[str]:
     """What must be known to read the table, a line each."""
+    layout = result.layout
     said = [
-        f"{result.frames} frames of S9 and S11 scored over {result.joints} joints, protocol {result.protocol}"
+        f"{result.frames} frames of {layout.people} scored over {result.joints} joints, protocol {result.protocol}"
     ]
-    if result.protocol == "official" and result.method in LEAKS:
-        said.append(f"takes from the truth: {LEAKS[result.method]}")
-    if absent := [a for a, v in zip(ACTIONS, result.row(), strict=True) if v != v]:
-        said.append(f"no takes of: {', '.join(absent)}; the mean is of the others")
-    found = [(m, counterpart(result, m)) for m in TITLES]
-    for measure, row in found:
+    if taken := leak(layout, result.method, result.protocol):
+        said.append(f"takes from the truth: {taken}")
+    kind, looks = result.settings.get("truth"), result.settings.get("truth_looks_like")
+    if kind is not None:
+        said.append(f"truth {kind}; rows of the other truth cannot be compared")
+        if looks != kind:
+            said.append(f"BEWARE: the file says {kind}, the bodies in it say {looks or 'neither'}")
+    absent = [g for g in layout.columns if not result.groups.get(g, NOTHING).sums]
+    if absent:
+        said.append(f"nothing of: {', '.join(absent)}; the mean is of the others")
+    if all(v != v for m in layout.printed if m != "p2" for v in result.row(m)) and "p1" in layout.measured:
+        said.append("the cameras do not follow from these files: only P-MPJPE is scored")
+    found = [(title, counterpart(result, m)) for m, title in layout.printed.items()]
+    for title, row in found:
         if row is None:
-            said.append(f"{TITLES[measure]}: no published row with these keypoints and settings")
+            said.append(f"{title}: no published row with these keypoints and settings")
         else:
-            said.append(f"{TITLES[measure]} published: {row.source}" + (f"; {row.note}" if row.note else ""))
+            said.append(f"{title} published: {row.source}" + (f"; {row.note}" if row.note else ""))
     if any(row is not None for _, row in found):
-        said.append(f"{NOTE_MARK} marks a difference of more than {MARKED_MM} mm")
+        said.append(f"{NOTE_MARK} marks a difference of more than {MARKED}")
     return said
 
 
-def sources(rows: Sequence[Published]) -> list[str]:
-    """Where published rows stand, and what is to be known of them."""
-    lines = [
-        f"{TITLES[row.measure]} {row.label}, {row.keypoints}: {row.source}"
-        + (f"; {row.note}" if row.note else "")
-        for row in rows
-    ]
-    return list(dict.fromkeys(lines))
-
-
 def compare(first: dict[str, Any], second: dict[str, Any]) -> tuple[Table, list[str]]:
-    """Two result files of `bench h36m` side by side, and in words where their making differs.
+    """Two result files of `run_bench` side by side, and in words where their making differs.
 
-    Raises InputError where one is no such result.
+    Raises InputError where one is no such result, or of another data set.
     """
+    layout = LAYOUTS.get(str(first.get("bench")))
+    if layout is None or first.get("bench") != second.get("bench"):
+        raise InputError(
+            "they are no results of one data set, of posecli bench h36m, 3dhp or humaneva with --out"
+        )
     lines: list[tuple[str, ...]] = []
-    for measure, title in TITLES.items():
+    for measure, title in layout.printed.items():
         rows = [_measured(content, measure) for content in (first, second)]
-        for name, short in zip(ACTIONS, SHORT, strict=True):
-            a, b = (row["actions"].get(name) for row in rows)
-            lines.append((title, short, _mm(a), _mm(b), _signed(_minus(b, a))))
+        for name, short in zip(layout.columns, layout.short, strict=True):
+            a, b = (row["by"].get(name) for row in rows)
+            lines.append((title, short, _one(a), _one(b), _signed(_minus(b, a))))
         a, b = (row["mean"] for row in rows)
-        lines.append((title, "mean", _means(a), _means(b), _signed(_minus(b, a))))
+        lines.append((title, "mean", _two(a), _two(b), _signed(_minus(b, a))))
     keys = ("method", "protocol", "keypoints", "headline", "joints", "frames", "weights", "weights_sha256", "settings",
             "posecli", "git", "device", "machine")  # fmt: skip
     apart = [f"{k}: {first.get(k)} | {second.get(k)}" for k in keys if first.get(k) != second.get(k)]
-    return Table(("", "action", "a", "b", "b - a"), tuple(lines)), apart
+    return Table(("", "of", "a", "b", "b - a"), tuple(lines)), apart
 
 
 def latex(table: Table) -> str:
@@ -181,7 +140,7 @@ def latex(table: Table) -> str:
 
 
 def upright(table: Table) -> Table:
-    """Actions downwards, methods across: for a narrow window."""
+    """Columns downwards, methods across: for a narrow window."""
     words = _words(table)
     headings = ("", *("\n".join(part for part in row[:words] if part) for row in table.rows))
     rows = tuple(
@@ -198,34 +157,41 @@ def check_format(name: str) -> None:
 
 def _measured(content: dict[str, Any], measure: str) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = content["measured"][content["headline"]][measure]
-        if not isinstance(found["actions"], dict):
+        found: dict[str, Any] = content["measured"][content["headline"]].get(
+            measure, {"mean": None, "by": {}}
+        )
+        if not isinstance(found["by"], dict):
             raise TypeError
-        numbers = [found["mean"], *found["actions"].values()]
+        numbers = [found["mean"], *found["by"].values()]
         if not all(n is None or isinstance(n, int | float) for n in numbers):
             raise TypeError
         return found
-    except (KeyError, TypeError):
-        raise InputError("it is no result of `posecli bench h36m --out`") from None
+    except (KeyError, TypeError, AttributeError):
+        raise InputError("it is no result of posecli bench h36m, 3dhp or humaneva with --out") from None
+
+
+def _printed(row: Published, columns: int) -> tuple[str, ...]:
+    values = row.values or (None,) * columns
+    return (*map(_one, values), _one(row.printed_mean), _two(row.row_mean))
 
 
 def _words(table: Table) -> int:
-    """Columns before the first action."""
-    return next((k for k, name in enumerate(table.headings) if name == SHORT[0]), 1)
+    """Columns before the first of numbers."""
+    return next((k for k, name in enumerate(table.headings) if name not in (*_WORDS, "of")), 1)
 
 
-def _mm(value: float | None) -> str:
+def _one(value: float | None) -> str:
     return "-" if value is None or value != value else f"{value:.1f}"
 
 
-def _means(value: float | None) -> str:
+def _two(value: float | None) -> str:
     return "-" if value is None or value != value else f"{value:.2f}"
 
 
 def _signed(value: float) -> str:
     if value != value:
         return "-"
-    return f"{value:+.1f}" + (NOTE_MARK if abs(value) > MARKED_MM else "")
+    return f"{value:+.1f}" + (NOTE_MARK if abs(value) > MARKED else "")
 
 
 def _minus(b: float | None, a: float | None) -> float:

@@ -18,4 +18,6 @@ def _group() -> None:
 
 app.command("open", epilog=bench_open.EPILOG)(bench_open.open_)
 app.command("h36m", epilog=bench_tables.H36M_EPILOG)(bench_tables.h36m)
+app.command("3dhp", epilog=bench_tables.MPI3DHP_EPILOG)(bench_tables.mpi3dhp)
+app.command("humaneva", epilog=bench_tables.HUMANEVA_EPILOG)(bench_tables.humaneva)
 app.command("compare", epilog=bench_tables.COMPARE_EPILOG)(bench_tables.compare)

@@ -10,7 +10,6 @@ import torch
 from cases import Case
 from dataset_fixtures import script
 
-from posecli.bench.h36m import run_h36m
 from posecli.bench.protocols import (
     nearest_reprojection,
     on_lines_of_sight,
@@ -18,6 +17,7 @@ from posecli.bench.protocols import (
     score_with_truth,
     windows,
 )
+from posecli.bench.run import run_bench
 from posecli.calibration import CalibratedCamera
 from posecli.corpus.h36m import KEPT
 from posecli.errors import InputError, UsageError
@@ -143,7 +143,7 @@ def by_hand(folder: Path, weights: Path, protocol: str) -> list[float]:
 def test_a_run_from_files_to_numbers_against_the_same_by_hand(
     protocol: str, frames: int, folder: Path, weights: Path
 ) -> None:
-    result = run_h36m(folder, weights=weights, method="mixste", protocol=protocol)
+    (result,) = run_bench("h36m", folder, weights=weights, method="mixste", protocol=protocol)
     expected = by_hand(folder, weights, protocol)
     assert result.frames == len(expected) == 16 * frames
     assert result.mean("p1") == pytest.approx(np.mean(expected), abs=0.01)
@@ -155,12 +155,12 @@ def test_a_run_from_files_to_numbers_against_the_same_by_hand(
 
 def test_what_cannot_be_scored_is_said(folder: Path, weights: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="have 16 joints, these weights of mixste want 17"):
-        run_h36m(folder, weights=weights, method="mixste", keypoints="hr")
+        run_bench("h36m", folder, weights=weights, method="mixste", keypoints="hr")
     with pytest.raises(UsageError, match="protocol must be one of official, clean"):
-        run_h36m(folder, weights=weights, method="mixste", protocol="mine")
+        run_bench("h36m", folder, weights=weights, method="mixste", protocol="mine")
     with pytest.raises(InputError, match=r"no data_2d_h36m_sh\.npz"):
-        run_h36m(folder, weights=weights, method="mixste", keypoints="sh")
+        run_bench("h36m", folder, weights=weights, method="mixste", keypoints="sh")
     other = tmp_path / "other.safetensors"
     save_weights(other, "mixste", MixSTE(MixSTEConfig(frames=9, width=8, depth=1, heads=2)))
     with pytest.raises(UsageError, match="bench h36m scores released weights"):
-        run_h36m(folder, weights=other, method="mixste", config=LiftConfig())
+        run_bench("h36m", folder, weights=other, method="mixste", configs=[LiftConfig()])

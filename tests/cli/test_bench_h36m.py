@@ -74,9 +74,7 @@ def test_from_checkpoint_to_table_in_both_protocols(
         measured = content["measured"][content["headline"]]
         (row,) = (r for r in rows if r[0] == "P1" and "measured" in r[1])
         assert float(row[-1]) == pytest.approx(measured["p1"]["mean"], abs=0.0051)
-        assert row[2] == "-" and float(row[8]) == pytest.approx(
-            measured["p1"]["actions"]["Posing"], abs=0.051
-        )
+        assert row[2] == "-" and float(row[8]) == pytest.approx(measured["p1"]["by"]["Posing"], abs=0.051)
         assert content["weights_sha256"] and content["protocol"] == protocol
         frames[protocol] = content["frames"]
         if protocol == "clean":
@@ -132,7 +130,11 @@ class Attack:
         (["bench", "h36m", "--format", "xml"], ExitCode.USAGE, "rich, markdown, latex, csv, json"),
         (["bench", "compare", "a", "b"], ExitCode.INPUT, "cannot read a"),
         (["bench", "compare", "bad.pt", "bad.pt"], ExitCode.INPUT, "bad.pt is no result file"),
-        (["data", "check", "coco", "."], ExitCode.USAGE, "unknown data set 'coco'; one of: h36m"),
+        (
+            ["data", "check", "coco", "."],
+            ExitCode.USAGE,
+            "unknown data set 'coco'; one of: h36m, 3dhp, humaneva",
+        ),
         (["data", "check", "h36m", "absent"], ExitCode.INPUT, "absent is no folder"),
         (["weights", "convert", "bad.pt", "-m", "mixste"], ExitCode.USAGE, "--dataset h36m or 3dhp"),
         (["weights", "convert", "bad.pt", "-m", "mgcn"], ExitCode.INPUT, "an object of posix.system"),
