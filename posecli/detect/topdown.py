@@ -104,8 +104,8 @@ class TopDown:
 
     def look(self, image: Image, aim: Box, *, first: bool) -> Sight | None:
         sight = self._look(image, aim)
-        if first and sight is not None and (again := self._box(sight)) is not None:  # a finder's box is about right, not more
-            sight = self._look(image, again)
+        if first and sight is not None and (again := self._box(sight)) is not None:
+            sight = self._look(image, again)  # a finder's box is about right, not more
         least = self._settings.min_first_score if first else self._settings.min_score
         return sight if sight is not None and sight.presence > least else None
 
