@@ -39,7 +39,7 @@ def detectors(context: typer.Context) -> None:
         state = cached
         if kind.runtime is not None:
             there = importlib.util.find_spec(kind.runtime) is not None
-            state = f"{kind.runtime} is here" if there else f"pip install 'posecli[{name}]'"
+            state = f"{kind.runtime} is here" if there else " && ".join(kind.install)
         rows.append((name, _mark(name == defaults.DETECTOR), kind.title, kind.joints, state))
     context.obj.table("detector", "", "what it is", "finds", "state", rows=rows)
 

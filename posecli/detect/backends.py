@@ -66,8 +66,8 @@ class Backend:
 
     title: what it is, in a line. joints: how many it finds, in words. load: "module:function" of a network, called
     as `load(options, threads=…) -> PoseNetwork`; None for the embedded detector. needs, takes: names of
-    `DetectorOptions` that must, and may, be given. runtime: the Python package it runs on, installed by the extra
-    called like the detector.
+    `DetectorOptions` that must, and may, be given. runtime: the Python package it runs on. install: the commands that
+    install it, in this order.
     """
 
     title: str
@@ -76,7 +76,10 @@ class Backend:
     needs: frozenset[str] = frozenset()
     takes: frozenset[str] = frozenset()
     runtime: str | None = None
+    install: tuple[str, ...] = ()
 
+
+_FINDER = frozenset({"finder", "finder_preprocessing"})
 
 DETECTORS: dict[str, Backend] = {
     "blazepose": Backend("MediaPipe BlazePose (full), embedded", "33 joints"),
@@ -85,8 +88,13 @@ DETECTORS: dict[str, Backend] = {
         "the model's joints",
         "posecli.detect.mmpose:load",
         needs=frozenset({"config", "checkpoint"}),
+        takes=_FINDER,
         takes=frozenset({"people"}),
         runtime="mmpose",
+        install=(
+            'pip install "setuptools>=77.0.3,<81" wheel',
+            'pip install --no-build-isolation "posecli[mmpose]"',
+        ),
     ),
     "onnx": Backend(
         "an ONNX pose network with SimCC or heatmap output, such as RTMPose",
@@ -95,6 +103,7 @@ DETECTORS: dict[str, Backend] = {
         needs=frozenset({"model"}),
         takes=frozenset({"preprocessing", "people"}),
         runtime="onnxruntime",
+        install=("pip install 'posecli[onnx]'",),
     ),
 }
 """Name on the command line → detector."""
@@ -109,6 +118,8 @@ def check_options(name: str, options: DetectorOptions) -> None:
         raise UsageError(f"--detector {name} needs {_listed(missing)}")
     if unused := sorted(given - backend.needs - backend.takes):
         raise UsageError(f"--detector {name} does not take {_listed(unused)}")
+    if options.finder_preprocessing is not None and options.finder is None:
+        raise UsageError("--det-finder-preprocessing is of --det-finder, which is not given")
 
 
 def make_detector(
@@ -126,7 +137,7 @@ def make_detector(
     """
     from posecli.detect.blazepose import BlazePose, BlazePoseFinder
     from posecli.detect.onnx_people import OnnxFinder
-    from posecli.detect.topdown import TopDown
+    from posecli.detect.topdown import Finder, TopDown
 
     options = options or DetectorOptions()
     check_options(name, options)
@@ -137,8 +148,15 @@ def make_detector(
     network: PoseNetwork = getattr(import_module(module), function)(options, threads=threads)
     if options.people is not None:
         return TopDown(network, OnnxFinder(options.people, threads=threads))
-    return TopDown(network, BlazePoseFinder(threads=threads, offline=offline, progress=progress))
+    finder: Finder
+    if options.finder is None:
+        finder = BlazePoseFinder(threads=threads, offline=offline, progress=progress)
+    else:
+        from posecli.detect.onnx_people import OnnxFinder
+
+        finder = OnnxFinder(options.finder, threads=threads, preprocessing=options.finder_preprocessing)
+    return TopDown(network, finder)
 
 
 def _listed(names: list[str]) -> str:
-    return " and ".join(f"--det-{name}" for name in names)
+    return " and ".join(f"--det-{name.replace('_', '-')}" for name in names)

@@ -29,14 +29,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from posecli.detect.backends import DETECTORS
 from posecli.errors import InputError, UsageError
 from posecli.weights.unpickle import StoredTensor, load_tensor, read_checkpoint
 
-INSTALL = (
-    'pip install "setuptools>=77.0.3,<81" wheel',
-    'pip install --no-build-isolation "posecli[mmpose]"',
-)
-"""What installs mmpose beside a posecli that is installed, in this order."""
+INSTALL = DETECTORS["mmpose"].install
 
 _TORCHVISION = (  # what torchvision describes at import without asking whether it is there
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
