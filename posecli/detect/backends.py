@@ -79,8 +79,6 @@ class Backend:
     install: tuple[str, ...] = ()
 
 
-_FINDER = frozenset({"finder", "finder_preprocessing"})
-
 DETECTORS: dict[str, Backend] = {
     "blazepose": Backend("MediaPipe BlazePose (full), embedded", "33 joints"),
     "mmpose": Backend(
@@ -88,7 +86,6 @@ DETECTORS: dict[str, Backend] = {
         "the model's joints",
         "posecli.detect.mmpose:load",
         needs=frozenset({"config", "checkpoint"}),
-        takes=_FINDER,
         takes=frozenset({"people"}),
         runtime="mmpose",
         install=(
@@ -118,8 +115,6 @@ def check_options(name: str, options: DetectorOptions) -> None:
         raise UsageError(f"--detector {name} needs {_listed(missing)}")
     if unused := sorted(given - backend.needs - backend.takes):
         raise UsageError(f"--detector {name} does not take {_listed(unused)}")
-    if options.finder_preprocessing is not None and options.finder is None:
-        raise UsageError("--det-finder-preprocessing is of --det-finder, which is not given")
 
 
 def make_detector(
@@ -137,7 +132,7 @@ def make_detector(
     """
     from posecli.detect.blazepose import BlazePose, BlazePoseFinder
     from posecli.detect.onnx_people import OnnxFinder
-    from posecli.detect.topdown import Finder, TopDown
+    from posecli.detect.topdown import TopDown
 
     options = options or DetectorOptions()
     check_options(name, options)
@@ -148,15 +143,8 @@ def make_detector(
     network: PoseNetwork = getattr(import_module(module), function)(options, threads=threads)
     if options.people is not None:
         return TopDown(network, OnnxFinder(options.people, threads=threads))
-    finder: Finder
-    if options.finder is None:
-        finder = BlazePoseFinder(threads=threads, offline=offline, progress=progress)
-    else:
-        from posecli.detect.onnx_people import OnnxFinder
-
-        finder = OnnxFinder(options.finder, threads=threads, preprocessing=options.finder_preprocessing)
-    return TopDown(network, finder)
+    return TopDown(network, BlazePoseFinder(threads=threads, offline=offline, progress=progress))
 
 
 def _listed(names: list[str]) -> str:
-    return " and ".join(f"--det-{name.replace('_', '-')}" for name in names)
+    return " and ".join(f"--det-{name}" for name in names)

@@ -167,7 +167,7 @@ def _moves(limbs: Points) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean way (N - 1, 2) of a part's joints from one row to the next as they are, and with the sides exchanged; 0
     where it is not seen. limbs: (N, 2, 6, 2) of both parts, three joints of the left, then of the right, in heights."""
     filled = limbs.astype(np.float64)
-    seen = np.isfinite(filled).all(axis=(2, 3))
+    seen: Mask = np.asarray(np.isfinite(filled).all(axis=(2, 3)))
     for row in range(1, len(filled)):  # what is not seen stays where it was
         filled[row][~seen[row]] = filled[row - 1][~seen[row]]
     kept = np.linalg.norm(filled[1:] - filled[:-1], axis=-1).mean(axis=-1)
