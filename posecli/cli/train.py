@@ -49,7 +49,9 @@ def train(
     base: Annotated[
         str | None,
         typer.Option(
-            "--base", help="Of d3prefiner: the lifter whose answers it refines, or its weights file."
+            "--base",
+            help="Of d3prefiner: the lifter whose answers it refines, or its weights file; several with commas "
+            "between them, for a refiner of any lifter's.",
         ),
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.")] = Path("runs/latest"),
@@ -65,11 +67,9 @@ def train(
     if not main_process():  # torchrun starts several; one is enough to hear
         say.quiet = True
     if method == "d3prefiner" or base is not None:
-        if method != "d3prefiner" or base is None or pairs is not None:
-            raise UsageError(
-                "--base LIFTER goes with d3prefiner and with nothing else; --pairs is of lifters alone"
-            )
-        _train_refiner(say, base, data, config, out, device)
+        if method != "d3prefiner" or base is None:
+            raise UsageError("--base LIFTER goes with d3prefiner and with nothing else")
+        _train_refiner(say, base, data, config, out, pairs, device)
         return
     settings = TrainConfig() if config is None else TrainConfig.from_toml(config)
     with say.stage("train", settings.steps, "steps") as advance:
@@ -88,8 +88,14 @@ def train(
         written(say, files)
 
 
-def _train_refiner(say: Output, base: str, data: Path, config: Path | None, out: Path, device: str) -> None:
-    from posecli.refine.train import RefinerTraining, make_refiner
+def _train_refiner(
+    say: Output, base: str, data: Path, config: Path | None, out: Path, pairs: Path | None, device: str
+) -> None:
+    from posecli.refine.make import make_refiner
+    from posecli.refine.settings import RefinerTraining
 
     settings = RefinerTraining() if config is None else RefinerTraining.from_toml(config)
-    written(say, [make_refiner(base, data, settings, out, device=device, reporter=say)])
+    bases = list(dict.fromkeys(name.strip() for name in base.split(",") if name.strip()))
+    if not bases:
+        raise UsageError("--base names no lifter")
+    written(say, make_refiner(bases, data, settings, out, pairs=pairs, device=device, reporter=say))

@@ -45,6 +45,8 @@ class PoseDenoiser(nn.Module):
 
     parts: a body part number per joint, see `posecli.methods.stcformer.body_parts`.
     depth: denoising blocks L, each of two criss-cross modules. dropout: of the MLPs, training only.
+    named_joints: a learned vector per joint is added to its tokens. The criss-cross modules mark a joint only by its
+        neighbours and its part of the body, and need long to tell one from another (ours; the paper has none).
     """
 
     def __init__(
@@ -56,10 +58,12 @@ class PoseDenoiser(nn.Module):
         heads: int,
         mlp_ratio: float = 4.0,
         dropout: float = 0.0,
+        named_joints: bool = False,
     ) -> None:
         super().__init__()
         self.width = width
         self.embed = nn.Linear(5, width)
+        self.joint = nn.Parameter(0.1 * torch.randn(len(parts), width)) if named_joints else None
         self.time = nn.ModuleList([nn.Linear(width, width), nn.Linear(width, width)])
         self.blocks = nn.ModuleList(
             DenoisingBlock(
@@ -76,6 +80,8 @@ class PoseDenoiser(nn.Module):
     ) -> Tensor:
         """x2d (B, T, J, 2) normalised, state x_t (B, T, J, 3) metres, t (B,) → normalised error (B, T, J, 3)."""
         x = self.embed(torch.cat([state, x2d], dim=-1))
+        if self.joint is not None:
+            x = x + self.joint
         step = self.time[1](F.gelu(self.time[0](sinusoid(t, self.width))))
         for block in self.blocks:
             x = block(x, step, generator)

@@ -21,6 +21,7 @@ from posecli.refine.noise import NoiseModel, white_noise
 from posecli.skeleton import SKELETONS, Skeleton
 
 NORMALISATIONS = ("joints", "mean")
+_SWITCHES = ("diffusion", "conditional", "named_joints")
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,9 @@ class D3PRefinerConfig(Settings):
     temporal_rho: correlation of drawn errors from frame to frame (ours; the paper has 0).
     normalise: the network gives errors over their root mean square by joint and axis ("joints"), or over the mean
         size of all ("mean"): the paper's "normalised by its average value" may be either.
+    named_joints: see `posecli.nets.d3prefiner.PoseDenoiser` (ours).
+    motion: how much the loss minds what is wrong with the error's bending in time, its second difference, beside
+        what is wrong with the error: each as a part of what there is to be found (ours; the paper has 0).
     """
 
     skeleton: str = "h36m17"
@@ -48,6 +52,8 @@ class D3PRefinerConfig(Settings):
     conditional: bool = True
     temporal_rho: float = 0.0
     normalise: str = "joints"
+    named_joints: bool = False
+    motion: float = 0.0
 
     def __post_init__(self) -> None:
         self.check_skeleton(self.skeleton)
@@ -55,11 +61,12 @@ class D3PRefinerConfig(Settings):
         if self.width % (2 * self.heads):
             raise ValueError(f"width must be a multiple of twice heads ({2 * self.heads}), got {self.width}")
         self.check_positive("mlp_ratio")
+        self.check_not_negative("motion")
         self.check_share("dropout", "temporal_rho", below_one=True)
         if self.steps > self.timesteps:
             raise ValueError(f"steps must be at most timesteps ({self.timesteps}), got {self.steps}")
-        if not all(isinstance(getattr(self, name), bool) for name in ("diffusion", "conditional")):
-            raise ValueError("diffusion and conditional must be true or false")
+        if not all(isinstance(getattr(self, name), bool) for name in _SWITCHES):
+            raise ValueError(f"{', '.join(_SWITCHES)} must be true or false")
         if self.normalise not in NORMALISATIONS:
             raise ValueError(f"normalise must be one of {', '.join(NORMALISATIONS)}, got {self.normalise!r}")
 
@@ -81,6 +88,7 @@ class D3PRefiner(nn.Module):
             heads=config.heads,
             mlp_ratio=config.mlp_ratio,
             dropout=config.dropout,
+            named_joints=config.named_joints,
         )
         self.register_buffer("scale", torch.ones(self.skeleton.num_joints, 3))
 
@@ -105,7 +113,8 @@ class D3PRefiner(nn.Module):
         noise: NoiseModel,
         generator: torch.Generator,
     ) -> Losses:
-        """Equation 7: the mean length of what is wrong with the guessed error, in units of `scale`.
+        """Equation 7: the mean length of what is wrong with the guessed error, in units of `scale`; and of how that
+        bends in time, where the settings ask for it.
 
         x2d (B, T, J, 2), a lifter's answer and the truth (B, T, J, 3). generator: of steps and errors.
         """
@@ -117,8 +126,13 @@ class D3PRefiner(nn.Module):
             t = torch.full((len(pose),), self.config.timesteps - 1, device=pose.device)
             state = pose + error
         guess = self.net(x2d, state, t, dropout_source(generator, pose))
-        wrong = (error / self.scale - guess)[..., self._joints, :]
-        return Losses(torch.linalg.vector_norm(wrong, dim=-1).mean())
+        real = (error / self.scale)[..., self._joints, :]
+        wrong = real - guess[..., self._joints, :]
+        total = torch.linalg.vector_norm(wrong, dim=-1).mean()
+        if self.config.motion and wrong.shape[1] > 2:
+            left, there = (torch.linalg.vector_norm(x.diff(n=2, dim=1), dim=-1).mean() for x in (wrong, real))
+            total = total + self.config.motion * left / there.clamp(min=1e-6)
+        return Losses(total)
 
     @torch.no_grad()
     def refine(self, x2d: Tensor, noisy: Tensor) -> Tensor:

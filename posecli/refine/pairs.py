@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from posecli.bones import usual_lengths, with_lengths
-from posecli.corpus.simulate import MotionClip, Simulator, SimulatorConfig
-from posecli.errors import InputError
+from posecli.corpus.simulate import Batch, MotionClip, Simulator, SimulatorConfig
+from posecli.errors import InputError, UsageError
+from posecli.files import atomic_write
 from posecli.lifting import LiftConfig
 from posecli.methods.base import Lifter, usual_steps
 from posecli.methods.common import both_ways, mirrored
@@ -23,6 +27,7 @@ from posecli.uncertainty import Uncertainty
 from posecli.windows import lift_grid, window_starts
 
 _AT_ONCE = 32
+_TENSORS = ("x2d", "noisy", "pose")
 
 
 @dataclass(frozen=True)
@@ -66,9 +71,33 @@ class Pairs:
         """All windows and their mirror images: what `draw` draws from."""
         return Pairs(*(both_ways(value, H36M17.mirror) for value in (self.x2d, self.noisy, self.pose)))
 
+    def save(self, path: Path, about: str) -> None:
+        """Write them to `path`; `about` says what they are."""
+        tensors = {name: getattr(self, name).contiguous() for name in _TENSORS}
+        with atomic_write(path) as partial:
+            save_file(tensors, partial, {"about": about})
+
+    @classmethod
+    def load(cls, path: Path, about: str) -> Pairs | None:
+        """Read what `save` wrote; None where there is none. Raises InputError where the file is damaged, UsageError
+        where it says something else of itself."""
+        if not path.exists():
+            return None
+        try:
+            with safe_open(path, framework="pt") as file:
+                found = (file.metadata() or {}).get("about")
+                tensors = [file.get_tensor(name) for name in _TENSORS]
+        except (OSError, SafetensorError):
+            raise InputError(f"{path} is damaged; delete it and start again") from None
+        if found != about:
+            raise UsageError(
+                f"{path} was lifted from other data, by other weights or settings; choose another folder or delete it"
+            )
+        return cls(*tensors)
+
     @classmethod
     def joined(cls, parts: Sequence[Pairs]) -> Pairs:
-        return cls(*(torch.cat([getattr(p, name) for p in parts]) for name in ("x2d", "noisy", "pose")))
+        return cls(*(torch.cat([getattr(p, name) for p in parts]) for name in _TENSORS))
 
 
 def lifted_pairs(
@@ -85,33 +114,72 @@ def lifted_pairs(
     """Simulated windows of `clips`, lifted as `posecli lift` lifts: overlapping windows blended, low-passed, bones of
     one length.
 
-    clips: of people the lifter was not trained on. frames: T of a pair, whatever the lifter's own window.
+    frames: T of a pair, whatever the lifter's own window.
     simulator: its rate and size_exponent must be the lifter's. progress: called with (windows done, in all).
     """
     simulator, config = simulator or SimulatorConfig(), config or LiftConfig()
     source = Simulator(clips, frames, simulator)
     generator = torch.Generator().manual_seed(seed)
-    starts = window_starts(frames, lifter.window, config.overlap)
     parts: list[Pairs] = []
     done = 0
     while done < windows:
         batch = source.draw(min(_AT_ONCE, windows - done), generator)
-        answers = []
-        for row, flat in enumerate(batch.flat.double().numpy()):
-            lifted, _ = lift_grid(
-                flat, starts, lifter, Uncertainty.constant(),
-                hypotheses=1, steps=config.steps or usual_steps(lifter), batch=config.batch,
-                seed=(seed, done + row), size_exponent=simulator.size_exponent, progress=lambda count: None,
-            )  # fmt: skip
-            pose = low_pass(lifted, simulator.rate, config.smooth_hz)[:, 0]
-            fixed = with_lengths(pose, usual_lengths(pose, H36M17), H36M17)
-            answers.append(fixed if config.fixed_bones else pose)
-        noisy = batch.faced.from_camera(torch.from_numpy(np.stack(answers)).float())
-        parts.append(Pairs(batch.x2d, noisy, batch.pose))
-        done += len(answers)
+        parts.append(_lifted(lifter, batch, simulator, config, (seed, done)))
+        done += len(batch.x2d)
         if progress is not None:
             progress(done, windows)
     return Pairs.joined(parts)
+
+
+def detected_pairs(
+    lifter: Lifter,
+    path: Path,
+    split: str,
+    *,
+    frames: int,
+    simulator: SimulatorConfig | None = None,
+    config: LiftConfig | None = None,
+    seed: int = 0,
+) -> Pairs:
+    """Windows of the paired set in `path` (`posecli data pairs`), in which a real detector found the joints of rendered
+    people, lifted as above; windows shorter than `frames` are played forth and back, as `NetworkRefiner` does.
+
+    split: "train" or "val", subjects as in the corpus. Raises InputError, UsageError.
+    """
+    from posecli.corpus.paired_windows import paired_batches
+    from posecli.corpus.pairs import load_pairs  # brings the detector along
+
+    simulator, config = simulator or SimulatorConfig(), config or LiftConfig()
+    found = load_pairs(path, split)
+    window = min(frames, found.xy.shape[1])
+    again = np.pad(np.arange(window), (0, frames - window), mode="symmetric")
+    parts = []
+    for batch in paired_batches(found, window, _AT_ONCE, size_exponent=simulator.size_exponent):
+        made = _lifted(lifter, batch, simulator, config, (seed, len(parts)))
+        parts.append(Pairs(made.x2d[:, again], made.noisy[:, again], made.pose[:, again]))
+    if not parts:
+        raise InputError(f"{path} holds no windows of the {split} split in which a person was found")
+    return Pairs.joined(parts)
+
+
+def _lifted(
+    lifter: Lifter, batch: Batch, simulator: SimulatorConfig, config: LiftConfig, seed: tuple[int, int]
+) -> Pairs:
+    """Windows with what `posecli lift` makes of them. seed: of the lifter's noise, the second number of the first
+    window and one more for each."""
+    starts = window_starts(batch.flat.shape[1], lifter.window, config.overlap)
+    answers = []
+    for row, flat in enumerate(batch.flat.double().numpy()):
+        lifted, _ = lift_grid(
+            flat, starts, lifter, Uncertainty.constant(),
+            hypotheses=1, steps=config.steps or usual_steps(lifter), batch=config.batch,
+            seed=(seed[0], seed[1] + row), size_exponent=simulator.size_exponent, progress=lambda count: None,
+        )  # fmt: skip
+        pose = low_pass(lifted, simulator.rate, config.smooth_hz)[:, 0]
+        fixed = with_lengths(pose, usual_lengths(pose, H36M17), H36M17)
+        answers.append(fixed if config.fixed_bones else pose)
+    noisy = batch.faced.from_camera(torch.from_numpy(np.stack(answers)).float())
+    return Pairs(batch.x2d, noisy, batch.pose)
 
 
 def cross_fitted_pairs(

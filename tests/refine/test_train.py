@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +10,21 @@ import numpy as np
 import pytest
 import torch
 
+from posecli.corpus import pairs as paired_set
 from posecli.corpus.simulate import SimulatorConfig
 from posecli.corpus.store import Clip, write_corpus
 from posecli.demo import shipped_motion
+from posecli.detect.blazepose import BlazePose
 from posecli.diffusion.schedules import cosine_schedule
-from posecli.errors import InputError, UsageError
+from posecli.errors import InputError, NetworkError, UsageError
 from posecli.methods import METHODS
 from posecli.refine.d3prefiner import D3PRefiner, D3PRefinerConfig
 from posecli.refine.diffusion import noisy_state
+from posecli.refine.make import make_refiner
 from posecli.refine.noise import NoiseModel
-from posecli.refine.pairs import Pairs, cross_fitted_pairs, lifted_pairs
-from posecli.refine.train import RefinerTraining, make_refiner, train_refiner
+from posecli.refine.pairs import Pairs, cross_fitted_pairs, detected_pairs, lifted_pairs
+from posecli.refine.settings import RefinerTraining
+from posecli.refine.train import CHECKPOINT, Progress, train_refiner
 from posecli.weights.format import load_weights, save_weights
 
 MODEL: dict[str, Any] = {"frames": 9, "width": 16, "depth": 1, "heads": 2}
@@ -114,27 +119,114 @@ def test_pairs_are_what_lifting_gives_and_nobody_is_known() -> None:
         cross_fitted_pairs(fit, clips(1), 8, folds=3, frames=9)
 
 
-def test_from_a_corpus_to_weights(tmp_path: Path) -> None:
-    data, base = tmp_path / "corpus.h5", tmp_path / "mixste-tiny.safetensors"
-    write_corpus(data, clips(16, 35, 5))  # two people to train on, one to validate on
+def test_what_was_killed_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    config = RefinerTraining(steps=6, batch=8, validate_every=3, ema=0.9, model=MODEL)
+    whole = train_refiner(pairs(), pairs(16, seed=1), config)
+
+    def killed(now: Progress) -> None:
+        if now.step == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_refiner(pairs(), pairs(16, seed=1), config, folder=tmp_path, progress=killed)
+    steps: list[int] = []
+    resumed = train_refiner(
+        pairs(), pairs(16, seed=1), config, folder=tmp_path, progress=lambda p: steps.append(p.step)
+    )
+    assert steps == [4, 5, 6] and resumed.losses == whole.losses[3:] and resumed.scores == whole.scores
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, resumed.model.state_dict()[name]), name
+    other = RefinerTraining(steps=6, batch=8, validate_every=3, ema=0.9, seed=1, model=MODEL)
+    with pytest.raises(UsageError, match="is of a run with other settings"):
+        train_refiner(pairs(), pairs(16, seed=1), other, folder=tmp_path)
+    with pytest.raises(UsageError, match="is of a run with other motion"):
+        train_refiner(pairs(seed=5), pairs(16, seed=1), config, folder=tmp_path)
+    (tmp_path / CHECKPOINT).write_bytes(b"x")
+    with pytest.raises(InputError, match="is damaged; delete it"):
+        train_refiner(pairs(), pairs(16, seed=1), config, folder=tmp_path)
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     lifter = METHODS["mixste"].build({**METHODS["mixste"].defaults, **TINY})
-    save_weights(base, "mixste", lifter, {"rate_hz": 30.0, "size_exponent": 0.5})
+    path = tmp_path / "mixste-tiny.safetensors"
+    save_weights(path, "mixste", lifter, {"rate_hz": 30.0, "size_exponent": 0.5})
+    return path
+
+
+@pytest.mark.parametrize("fit", ["training", "held-out", "folds"])
+def test_from_a_corpus_to_weights(fit: str, base: Path, tmp_path: Path) -> None:
+    data = tmp_path / "corpus.h5"
+    write_corpus(data, clips(16, 35, 5, 9))  # two people to train on, two to validate on
     config = RefinerTraining(
-        steps=3, batch=4, folds=2, windows=8, validation_windows=4, model=MODEL,
+        steps=3, batch=4, fit=fit, folds=2, windows=8, validation_windows=4, model=MODEL,
         lifter={"steps": 2, "batch": 4, "validation_windows": 64, "precision": "32-true"},
     )  # fmt: skip
-    path = make_refiner(str(base), data, config, tmp_path / "run", device="cpu")
+    path, card = make_refiner([str(base)], data, config, tmp_path / "run", device="cpu")
     method, model, metadata = load_weights(path)
     assert method == "d3prefiner" and model.window == 9 and metadata["base"] == "mixste"
     assert (metadata["rate_hz"], metadata["size_exponent"]) == (30.0, 0.5)
-    assert {p.name for p in (tmp_path / "run").iterdir()} == {"fold-0", "fold-1", "log.csv", path.name}
+    assert metadata["windows"] == {"fit": 8, "validation": 4}
+    lifters = {"fold-mixste-0", "fold-mixste-1"} if fit == "folds" else set()
+    kept = {"pairs-mixste-fit.safetensors", "pairs-mixste-validation.safetensors", CHECKPOINT, "log.csv"}
+    assert {p.name for p in (tmp_path / "run").iterdir()} == lifters | kept | {path.name, card.name}
+    change = metadata["validation"]["mpjpe"] / metadata["validation"]["mpjpe_before"] - 1
+    assert f"{100 * change:+.1f} %" in card.read_text()
+    if fit == "training":  # all is there: nothing is lifted again, and the same file comes out
+        content = path.read_bytes()
+        again, _ = make_refiner([str(base)], data, config, tmp_path / "run", device="cpu")
+        assert again.read_bytes() == content
+        with pytest.raises(UsageError, match="was lifted from other data"):
+            make_refiner([str(base)], data, replace(config, windows=9), tmp_path / "run")
+
+
+def test_several_lifters_give_a_refiner_of_any(base: Path, tmp_path: Path) -> None:
+    data, other = tmp_path / "corpus.h5", tmp_path / "stcformer-tiny.safetensors"
+    write_corpus(data, clips(16, 5))
+    lifter = METHODS["stcformer"].build({**METHODS["stcformer"].defaults, **TINY})
+    save_weights(other, "stcformer", lifter, {"rate_hz": 30.0, "size_exponent": 0.5})
+    config = RefinerTraining(steps=1, batch=4, windows=4, validation_windows=4, model=MODEL)
+    path, _ = make_refiner([str(base), str(other)], data, config, tmp_path / "run", device="cpu")
+    metadata = load_weights(path)[2]
+    assert path.name == "d3prefiner-any.safetensors" and metadata["base"] == "any"
+    assert set(metadata["bases"]) == {"mixste", "stcformer"} and metadata["windows"]["fit"] == 8
+    save_weights(other, "stcformer", lifter, {"rate_hz": 60.0, "size_exponent": 0.5})
+    with pytest.raises(UsageError, match="see windows at different rates"):
+        make_refiner([str(base), str(other)], data, config, tmp_path / "run")
+
+
+def test_lifters_that_cannot_be_refined(base: Path, weights: Path, tmp_path: Path) -> None:
+    data = tmp_path / "corpus.h5"
+    write_corpus(data, clips(16, 5))
+    config = RefinerTraining(model=MODEL)
     with pytest.raises(InputError, match="no weights for graformer ship with posecli; name a weights file"):
-        make_refiner("graformer", data, config, tmp_path / "run")
+        make_refiner(["graformer"], data, config, tmp_path / "run")
     with pytest.raises(UsageError, match="which is no lifter"):
-        make_refiner(str(path), data, config, tmp_path / "run")
+        make_refiner([str(weights)], data, config, tmp_path / "run")
     with pytest.raises(UsageError, match="no lifter and no weights file 'x' for --base"):
-        make_refiner("x", data, config, tmp_path / "run")
+        make_refiner(["x"], data, config, tmp_path / "run")
+    with pytest.raises(InputError, match="too few validation subjects to fit on"):
+        make_refiner([str(base)], data, replace(config, fit="held-out"), tmp_path / "run")
+
+
+def test_the_paired_set_is_learned_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        detector = BlazePose(threads=1)
+    except NetworkError as error:
+        pytest.skip(f"the BlazePose networks cannot be had: {error}")
+    monkeypatch.setattr(paired_set, "ROUND", (1, 1, 1))
+    easy = SimulatorConfig(viewpoint="studio", mixed=0, sitting=0, reaching=0, still=0)
+    path = tmp_path / "pairs.h5"
+    paired_set.make_pairs(clips(1, 5, 2), path, windows=3, frames=4, detector=detector, config=easy)
+    lifter = METHODS["mixste"].build({**METHODS["mixste"].defaults, **TINY})
+    made = detected_pairs(lifter, path, "val", frames=9, simulator=SimulatorConfig(size_exponent=0.5))
+    assert made.pose.shape == (1, 9, 17, 3)
+    for name in ("x2d", "noisy", "pose"):  # four frames, played back and forth again
+        assert torch.equal(getattr(made, name), getattr(made, name)[:, [0, 1, 2, 3, 3, 2, 1, 0, 0]])
+    truth = paired_set.load_pairs(path, "val").points[0, :, :17]
+    length = np.linalg.norm(truth[:, 3] - truth[:, 2], axis=-1)
+    np.testing.assert_allclose((made.pose[0, :4, 3] - made.pose[0, :4, 2]).norm(dim=-1), length, atol=1e-4)
 
 
 def test_wrong_settings_are_refused(tmp_path: Path) -> None:
@@ -151,6 +243,9 @@ def test_wrong_settings_are_refused(tmp_path: Path) -> None:
     for wrong in (
         {"steps": 0},
         {"folds": 1},
+        {"fit": "everybody"},
+        {"ema": 1.0},
+        {"model": {"motion": -1}},
         {"decay": 1.5},
         {"seed": -1},
         {"batch": 2.5},
