@@ -39,8 +39,9 @@ class Scoring:
     """errors: joint errors of all clips so far, see `BenchResult`. seconds: lifting and scoring took."""
 
     def __init__(self, lifting: Lifting, method: str, protocol: str, material: Material) -> None:
-        self.lifter, self.method, self.protocol = lifting.model, method, protocol
-        self.config, self.material, self.layout = lifting.config, material, material.layout
+        self.layout, self.method, self.protocol = material.layout, method, protocol
+        self.lifter = released.as_released(lifting.model, self.layout.bench, protocol)
+        self.config = lifting.config
         without_neck = released.needs_no_neck(self.lifter)
         if material.joints_2d == 16 and not without_neck:
             raise UsageError(
@@ -49,7 +50,7 @@ class Scoring:
         self.root = material.skeleton.root
         neck = {NECK} if without_neck else set()
         self.joints = [j for j in range(material.skeleton.num_joints) if j not in neck]
-        self.device = next(self.lifter.parameters()).device
+        self.device = next(lifting.model.parameters()).device
         self.errors: NDArray[np.int64] = histogram(np.zeros(0))
         self.seconds = {"lift": 0.0, "score": 0.0}
 

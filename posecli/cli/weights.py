@@ -61,15 +61,17 @@ def verify(context: typer.Context) -> None:
 
 CONVERT_EPILOG = """[bold]Examples[/bold]
 
-  posecli weights convert best_epoch.bin --method ddhpose --dataset h36m --out ddhpose-h36m.safetensors
+  posecli weights convert best_epoch.bin --dataset h36m --out ddhpose-h36m.safetensors
 
-  posecli weights convert model.pth --method stcformer --dataset h36m --frames 81
+  posecli weights convert model.pth --dataset h36m --frames 81
 
-  posecli weights convert diffpose_uvxyz_cpn.pth --method diffpose-official --first gcn_xyz_cpn.pth
+  posecli weights convert diffpose_uvxyz_cpn.pth --first gcn_xyz_cpn.pth
 
-Then: posecli bench h36m --data DIR --weights FILE.
+Then: posecli bench h36m, or 3dhp, or humaneva, with --data DIR --weights FILE.
 
-Nothing in the checkpoint is run: what is not a tensor or plain data is refused by name."""
+The method is told by the names of the tensors. What is dropped is listed, a noise schedule is compared with ours, and \
+the answer to a fixed input is kept in the file. Nothing in the checkpoint is run: what is not a tensor or plain \
+data is refused by name."""
 
 
 @app.command(epilog=CONVERT_EPILOG)
@@ -77,18 +79,15 @@ def convert(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Checkpoint that the authors released.")],
     method: Annotated[
-        str,
-        typer.Option(
-            "--method",
-            "-m",
-            metavar="NAME",
-            help="ddhpose, d3dp, mixste, stcformer, graformer, mgcn, diffpose-official or diffupose.",
-        ),
-    ],
+        str | None,
+        typer.Option("--method", "-m", metavar="NAME", help="Whose it is; otherwise its tensors' names say."),
+    ] = None,
     dataset: Annotated[
         str | None,
         typer.Option(
-            "--dataset", metavar="NAME", help="What it was trained on, h36m or 3dhp; no file says it."
+            "--dataset",
+            metavar="NAME",
+            help="What it was trained on: h36m, 3dhp or humaneva; no file says it.",
         ),
     ] = None,
     frames: Annotated[
@@ -105,10 +104,12 @@ def convert(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
 ) -> None:
-    """Turn a released checkpoint into a weights file of posecli, for posecli bench h36m."""
+    """Turn a released checkpoint into a weights file of posecli, for posecli bench h36m, 3dhp and humaneva."""
+    from posecli.weights.fingerprint import method_of
     from posecli.weights.official import Request, convert_official, write_converted
 
     say: Output = context.obj
+    told, method = method is None, method or method_of(file)
     request = Request(method, dataset, frames, first, no_flip)
     out = out or Path(f"{method}-{file.stem}.safetensors")
     if out.suffix != ".safetensors":
@@ -117,7 +118,8 @@ def convert(
         raise OutputError(f"{out} exists; use --overwrite, or another name with --out")
     made = convert_official(file, request)
     write_converted(made, out)
-    say.fact("method", f"{made.method}, trained on {made.metadata['dataset']}")
+    how = " (by its tensors' names)" if told else ""
+    say.fact("method", f"{made.method}{how}, trained on {made.metadata['dataset']}")
     for source in made.metadata["sources"]:
         say.fact("source", f"{source['file']}, SHA-256 {source['sha256']}")
     say.fact("dropped", ", ".join(made.dropped) or "nothing")

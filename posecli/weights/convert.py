@@ -25,8 +25,8 @@ from posecli.methods.stcformer import STCFormer, STCFormerConfig
 from posecli.skeleton import SKELETONS
 from posecli.weights.unpickle import StoredTensor, load_tensor, read_checkpoint
 
-DATASETS = {"h36m": "h36m17", "3dhp": "mpi_inf_3dhp17"}
-"""Training set of a checkpoint → its skeleton. Both have 17 joints, so no shape tells them apart."""
+DATASETS = {"h36m": "h36m17", "3dhp": "mpi_inf_3dhp17", "humaneva": "humaneva15"}
+"""Training set of a checkpoint → its skeleton. The first two have 17 joints, so no shape tells them apart."""
 
 Tensors = dict[str, Tensor]
 T = TypeVar("T")
@@ -50,7 +50,7 @@ class Converted:
 def convert_ddhpose(path: Path, *, dataset: str, heads: int = 8, official_slots: bool = False) -> Converted:
     """Released DDHPose checkpoint (`best_epoch.bin`, `epoch_N.bin`) → our model, in eval mode.
 
-    dataset: "h36m", "3dhp" or the name of a skeleton, which the file does not say. heads: neither (8 in every
+    dataset: a key of `DATASETS` or the name of a skeleton, which the file does not say. heads: neither (8 in every
         release).
     Raises InputError when the file is damaged, of another model, or of another noise schedule.
     """

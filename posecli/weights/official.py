@@ -15,16 +15,19 @@ import torch
 
 from posecli.errors import InputError, UsageError
 from posecli.methods.base import Lifter, usual_steps
+from posecli.skeleton import HUMANEVA15
 from posecli.weights import convert, convert_graph
-from posecli.weights.convert import Converted
+from posecli.weights.convert import DATASETS, Converted
+from posecli.weights.fingerprint import left_beside
 from posecli.weights.format import load_weights, save_weights, weights_hash
 
 SEQUENCES = ("ddhpose", "d3dp", "mixste", "stcformer")
-"""Methods whose checkpoints fit Human3.6M and MPI-INF-3DHP alike: somebody has to say which."""
+"""Methods whose checkpoints fit Human3.6M and MPI-INF-3DHP alike: somebody has to say which. Those of the others say by
+the number of their joints whether they are of Human3.6M or HumanEva."""
 
 METHODS = (*SEQUENCES, "graformer", "mgcn", "diffpose-official", "diffupose")
-DATASETS = ("h36m", "3dhp")
 CHECK_TOLERANCE_M = 1e-4
+_RATES_HZ = {"h36m": 50.0, "humaneva": 60.0}
 
 
 @dataclass(frozen=True)
@@ -77,13 +80,19 @@ def convert_official(path: Path, request: Request) -> Converted:
     """
     made = _convert(path, request)
     sources = [path] if request.first is None else [path, request.first]
+    of_joints = "humaneva" if made.model.skeleton == HUMANEVA15 else "h36m"
+    dataset = request.dataset or of_joints
+    if request.method not in SEQUENCES and dataset != of_joints:
+        raise UsageError(f"{path} has the joints of {of_joints}, not of {dataset}; leave --dataset away")
+    beside = [line for source in sources for line in left_beside(source)]
+    made = replace(made, dropped=(*made.dropped, *dict.fromkeys(beside)))
     metadata: dict[str, Any] = {
         **made.metadata,
-        "dataset": request.dataset or "h36m",
+        "dataset": dataset,
         "origin": "released checkpoint",
         "sources": [{"file": source.name, "sha256": weights_hash(source)} for source in sources],
         "dropped": list(made.dropped),
-        **({} if request.dataset == "3dhp" else {"rate_hz": 50.0}),
+        **({"rate_hz": _RATES_HZ[dataset]} if dataset in _RATES_HZ else {}),
         "self_check": answer(made.model),  # type: ignore[arg-type]
     }
     return replace(made, metadata=metadata)
