@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from posecli.cli import bench_open, bench_speed, bench_tables
+from posecli.cli import bench_open, bench_refine, bench_speed, bench_tables
 
 app = typer.Typer(
     help="Measure weights: accuracy, jitter, and whether the stated spread is true.", no_args_is_help=True
@@ -22,3 +22,4 @@ app.command("3dhp", epilog=bench_tables.MPI3DHP_EPILOG)(bench_tables.mpi3dhp)
 app.command("humaneva", epilog=bench_tables.HUMANEVA_EPILOG)(bench_tables.humaneva)
 app.command("compare", epilog=bench_tables.COMPARE_EPILOG)(bench_tables.compare)
 app.command("speed", epilog=bench_speed.EPILOG)(bench_speed.speed)
+app.command("refine", epilog=bench_refine.EPILOG)(bench_refine.refine)
