@@ -6,26 +6,86 @@ import importlib
 import importlib.util
 import platform
 import sys
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from posecli import defaults
-from posecli.cli.console import Output
+from posecli.cli.console import ANYWHERE, Output
 from posecli.errors import ExitCode
+
+if TYPE_CHECKING:
+    from posecli.weights.store import ShippedWeights
 
 _LIBRARIES = ("torch", "numpy", "scipy", "av", "cv2", "h5py", "safetensors", "ai_edge_litert", "matplotlib")
 
 
-def methods(context: typer.Context) -> None:
-    """List the lifters, and the weights that ship for each."""
+METHODS_EPILOG = f"""[bold]Examples[/bold]
+
+  posecli methods
+
+  posecli methods --speed
+
+The second times every lifter on this machine, those without weights with random ones; some take a minute.
+
+{ANYWHERE}"""
+
+
+def methods(
+    context: typer.Context,
+    speed: Annotated[bool, typer.Option("--speed", help="Time each on this machine, too.")] = False,
+) -> None:
+    """List the lifters: what they look at, the weights that ship, how good those are and how fast.
+
+    Accuracy is that of posecli bench open with its defaults, MPJPE / P-MPJPE in mm, as the card of the weights has it.
+    """
     from posecli.methods import METHODS
     from posecli.weights import store
+    from posecli.weights.figures import open_figures
+    from posecli.weights.format import read_header
 
+    say: Output = context.obj
+    found = [
+        (name, weights)
+        for name in METHODS
+        for weights in [w for w in store.shipped() if w.method == name] or [None]
+    ]
     rows = []
-    for name, entry in METHODS.items():
-        weights = ", ".join(w.name for w in store.shipped() if w.method == name) or "none shipped"
-        rows.append((name, _mark(name == defaults.METHOD), weights, entry.title, entry.paper))
-    context.obj.table("method", "", "weights", "what it is", "paper", rows=rows)
+    with say.stage("time", len(found), "lifters") if speed else nullcontext(lambda done: None) as advance:
+        for done, (name, weights) in enumerate(found):
+            entry = METHODS[name]
+            settings = entry.defaults if weights is None else read_header(weights.path)["config"]
+            figures = None if weights is None else open_figures(weights.card)
+            rows.append(
+                (
+                    name,
+                    _mark(name == defaults.METHOD),
+                    "frame" if settings.get("frames", 1) == 1 else f"{settings['frames']} frames",
+                    "none shipped" if weights is None else weights.name,
+                    "not measured"
+                    if figures is None
+                    else f"{figures.mpjpe_mm:.1f} / {figures.p_mpjpe_mm:.1f}",
+                    *([_frames_per_s(name, weights)] if speed else []),
+                    entry.title,
+                    entry.paper,
+                )
+            )
+            advance(done + 1)
+    here = ["frames/s here"] if speed else []
+    say.table("method", "", "input", "weights", "bench open", *here, "what it is", "paper", rows=rows)
+
+
+def _frames_per_s(name: str, weights: ShippedWeights | None) -> str:
+    """Of the network alone, one hypothesis, the method's own steps."""
+    from posecli.bench.speed import Timing
+    from posecli.bench.speed_parts import Task, measure
+
+    row = measure(
+        Task("network", name, weights="" if weights is None else str(weights.path)), Timing(repeats=2)
+    )
+    number = f"{row.frames_per_s:.{0 if row.frames_per_s >= 10 else 2}f}"
+    return number if row.weights != "random" else f"{number} (random weights)"
 
 
 def detectors(context: typer.Context) -> None:
