@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from posecli import __version__
-from posecli.cli import bench, data, detect, export, info, lift, refine, weights
+from posecli.cli import bench, data, detect, export, info, lift, refine, render, weights
 from posecli.cli import demo as demo_command
 from posecli.cli import inspect as inspect_command
 from posecli.cli import train as train_command
@@ -29,6 +29,7 @@ app.command(name="detect", epilog=detect.EPILOG)(detect.detect)
 app.command(name="inspect", epilog=inspect_command.EPILOG)(inspect_command.inspect)
 app.command(name="refine", epilog=refine.EPILOG)(refine.refine)
 app.command(name="export", epilog=export.EPILOG)(export.export)
+app.command(name="render", epilog=render.EPILOG)(render.render)
 app.command(name="demo", epilog=demo_command.EPILOG)(demo_command.demo)
 app.command(name="train", epilog=train_command.EPILOG)(train_command.train)
 app.command(name="methods", epilog=info.METHODS_EPILOG)(info.methods)
