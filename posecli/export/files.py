@@ -55,7 +55,7 @@ def export_file(
             raise OutputError(f"{target} is the input itself; choose another folder with --out")
         if target.exists() and not overwrite:
             raise OutputError(f"{target} exists; use --overwrite, or another folder with --out")
-    frames = _source(motion, path, video) if "mp4" in kinds else None
+    frames = source_frames(motion, path, video) if "mp4" in kinds else None
     made = Exported(motion)
     for kind, target in targets.items():
         with say.stage(kind, len(motion), "frames") as advance:
@@ -69,8 +69,9 @@ def export_file(
     return made
 
 
-def _source(motion: Motion, path: Path, video: Path | None) -> Frames:
-    """The pictures of the motion, opened at the stretch that it was made from."""
+def source_frames(motion: Motion, path: Path, video: Path | None = None) -> Frames:
+    """The pictures of the motion read from `path`, opened at the stretch that it was made from. video: see
+    `export_file`. Raises InputError where they are not found."""
     detection = motion.settings.get("detection")
     made: dict[str, Any] = detection if isinstance(detection, dict) else {}
     source = made["source"] if isinstance(made.get("source"), dict) else {}
