@@ -26,7 +26,7 @@ def read_pipeline(text: str, path: Path) -> dict[str, Any]:
             elif task.get("name") == "postprocess":
                 found |= _answer(task.get("params") or {})
         return dict(_tuples(found))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise InputError(f"{path} is not what mmdeploy writes; move it away, or mend it") from error
 
 

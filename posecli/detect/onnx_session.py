@@ -107,9 +107,18 @@ def listed(outputs: Sequence[Output]) -> str:
 
 
 def _load(path: Path, threads: int) -> tuple[Any, str]:
-    import onnxruntime  # late: slow to import, and not everybody has it
+    try:
+        import onnxruntime  # late: slow to import, and not everybody has it
 
-    there = onnxruntime.get_available_providers()
+        there = onnxruntime.get_available_providers()
+    except (
+        ImportError,
+        AttributeError,
+    ) as error:  # without attributes it is a folder that an uninstall left behind
+        raise UsageError(
+            f"onnxruntime is installed but does not load ({error}): pip uninstall onnxruntime onnxruntime-gpu, then "
+            "install one of them"
+        ) from error
     if _CUDA in there and hasattr(onnxruntime, "preload_dlls"):
         onnxruntime.preload_dlls()  # torch's CUDA libraries serve both
     options = onnxruntime.SessionOptions()
