@@ -265,91 +265,87 @@ def result_file(row: Row, bench: Bench) -> Path:
     return bench.out / "measured" / f"{row.method}-{hashlib.sha256(said.encode()).hexdigest()[:10]}.json"
 
 
+FIGURES = tuple((where, key) for where in ("open", "paired") for key in ("mpjpe_mm", "p_mpjpe_mm"))
+HEADS = (
+    "",
+    "open",
+    "difference",
+    "paired",
+    "difference",
+    "parameters",
+    "steps",
+    "H, W",
+    "CPU (s)",
+    "weights",
+)
+ABOUT = """# Ablations
+
+By `python scripts/ablations.py`, rows in `scripts/ablations.toml`: small networks, barely trained, one run each,
+through the whole of lifting. Errors in mm, MPJPE / P-MPJPE, on `posecli bench open` (test subjects) and on what
+BlazePose said of rendered validation subjects; after them the difference to the first row of the group. CPU: seconds of
+processor time that the training took."""
+
+
 def write_table(groups: dict[str, Group], bench: Bench) -> None:
     """Everything that was measured so far, as Markdown."""
-    spread = noise_of(groups, bench)
-    parts = [
-        "# Ablations\n\nBy `python scripts/ablations.py`, rows in `scripts/ablations.toml`: small networks, barely "
-        "trained, one run each, through the whole of lifting. Errors in mm, MPJPE / P-MPJPE, on `posecli bench open` "
-        "(test subjects) and on what BlazePose said of rendered validation subjects; after them the difference to the "
-        "first row of the group. CPU: seconds of processor time that the training took."
-    ]
+    spread, parts = noise_of(groups, bench), [ABOUT]
     if spread is not None:
+        a, b, c, d = spread
         parts.append(
-            f"Runs that differ in nothing but the seed: standard deviation {spread[0]:.2f} / {spread[1]:.2f} mm on the "
-            f"open benchmark, {spread[2]:.2f} / {spread[3]:.2f} paired (from {spread[4]} runs, so itself uncertain). A "
-            f"difference below {SAME:g}·√2 of that is marked ≈: one run of each cannot tell it from nothing."
+            f"Runs of {groups['seed'].rows[0].method} that differ in nothing but the seed: standard deviation "
+            f"{a:.2f} / {b:.2f} mm open, {c:.2f} / {d:.2f} paired; of few runs, so itself uncertain. A difference "
+            f"between two trainings below {SAME:g}·√2 of that is marked ≈: one run of each cannot tell it from nothing."
         )
     for group in groups.values():
-        found = [(row, read(result_file(row, bench))) for row in group.rows]
-        shown = [(row, result) for row, result in found if result is not None]
-        if not shown:
-            continue
-        first = found[0][1]
-        paper = any(row.paper for row, _ in shown)
-        heads = [
-            "",
-            "open",
-            "difference",
-            "paired",
-            "difference",
-            "parameters",
-            "steps",
-            "H, W",
-            "CPU (s)",
-            "weights",
-        ]
-        lines = [heads + (["paper, H36M", "as the paper?"] if paper else [])]
-        lines.append(["---"] + ["---:"] * (len(lines[0]) - 1))
-        for row, result in shown:
-            cells = [row.name]
-            for where, at in (("open", 0), ("paired", 2)):
-                figures, zero = result[where], None if first is None else first[where]
-                cells.append(f"{figures['mpjpe_mm']:.1f} / {figures['p_mpjpe_mm']:.1f}")
-                cells.append("" if row == group.rows[0] or zero is None else " / ".join(
-                    difference(figures[k] - zero[k], spread[at + n] if spread else None)
-                    for n, k in enumerate(("mpjpe_mm", "p_mpjpe_mm"))))  # fmt: skip
-            made = read(bench.out / "runs" / row.run() / "made.json") if row.settings else None
-            seconds = made and made["cpu_s"]
-            cells += [
-                f"{result['parameters']:,}", str(row.settings["steps"]) if row.settings else "",
-                f"{result['hypotheses']}, {result['steps']}", f"{seconds:.0f}" if seconds else "",
-                f"`{result['sha256'][:12]}`",
-            ]  # fmt: skip
-            if paper:
-                cells += [
-                    " / ".join(f"{v:g}" for v in row.paper),
-                    verdict(row, group.rows[0], result, first, spread),
-                ]
-            lines.append(cells)
-        table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-        parts.append(f"## {group.name} (issue {group.issue})\n\n{group.question}.\n\n{table}")
+        if lines := group_lines(group, bench, spread):
+            table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+            parts.append(f"## {group.name} (issue {group.issue})\n\n{group.question}.\n\n{table}")
     write(bench.out / "ablations.md", "\n\n".join(parts) + "\n")
 
 
-def noise_of(groups: dict[str, Group], bench: Bench) -> tuple[float, float, float, float, int] | None:
-    """Standard deviations over seeds of MPJPE and P-MPJPE, open and paired, and over how many runs."""
+def group_lines(group: Group, bench: Bench, spread: tuple[float, ...] | None) -> list[list[str]]:
+    """Headings, rule and a line per measured row of the group; none where nothing was measured."""
+    found = [(row, read(result_file(row, bench))) for row in group.rows]
+    shown = [(row, result) for row, result in found if result is not None]
+    (zero, first), paper = found[0], any(row.paper for row, _ in shown)
+    heads = [*HEADS, "paper, H36M", "as the paper?"] if paper else [*HEADS]
+    lines = [heads, ["---"] + ["---:"] * (len(heads) - 1)] if shown else []
+    for row, result in shown:
+        # Two measurements of the same weights differ by what was asked for and by nothing else.
+        same = (row.run(), row.weights) == (zero.run(), zero.weights)
+        least = [0.0] * 4 if same else [SAME * math.sqrt(2) * s for s in spread or (math.inf,) * 4]
+        apart = [] if row == zero or first is None else [result[w][k] - first[w][k] for w, k in FIGURES]
+        said = [
+            f"{mm:+.1f}{' ≈' if abs(mm) < limit else ''}" for mm, limit in zip(apart, least, strict=False)
+        ]
+        made = read(bench.out / "runs" / row.run() / "made.json") if row.settings else None
+        line = [
+            row.name,
+            *(text for at, where in ((0, "open"), (2, "paired")) for text in (
+                f"{result[where]['mpjpe_mm']:.1f} / {result[where]['p_mpjpe_mm']:.1f}", " / ".join(said[at : at + 2]))),
+            f"{result['parameters']:,}", str(row.settings["steps"]) if row.settings else "",
+            f"{result['hypotheses']}, {result['steps']}", f"{made['cpu_s']:.0f}" if made and made["cpu_s"] else "",
+            f"`{result['sha256'][:12]}`",
+        ]  # fmt: skip
+        if paper:
+            line.append(" / ".join(f"{v:g}" for v in row.paper))
+            line.append(verdict(apart[0], least[0], row, zero) if apart and row.paper and zero.paper else "")
+        lines.append(line)
+    return lines
+
+
+def noise_of(groups: dict[str, Group], bench: Bench) -> tuple[float, ...] | None:
+    """Standard deviations of `FIGURES` over seeds; None where fewer than two were run."""
     found = [read(result_file(row, bench)) for row in groups["seed"].rows] if "seed" in groups else []
     runs = [result for result in found if result is not None]
-    if len(runs) < 2:
-        return None
-    keys = [(where, k) for where in ("open", "paired") for k in ("mpjpe_mm", "p_mpjpe_mm")]
-    a, b, c, d = (statistics.stdev(run[where][k] for run in runs) for where, k in keys)
-    return a, b, c, d, len(runs)
+    return tuple(statistics.stdev(r[w][k] for r in runs) for w, k in FIGURES) if len(runs) > 1 else None
 
 
-def difference(mm: float, spread: float | None) -> str:
-    return f"{mm:+.1f}" + (" ≈" if spread is not None and abs(mm) < SAME * math.sqrt(2) * spread else "")
-
-
-def verdict(row: Row, zero: Row, result: Any, first: Any, spread: Any) -> str:
+def verdict(mm: float, least: float, row: Row, zero: Row) -> str:
     """Whether MPJPE on the open benchmark moves as the paper says."""
-    if row == zero or not row.paper or not zero.paper or first is None or spread is None:
-        return ""
-    ours, theirs = result["open"]["mpjpe_mm"] - first["open"]["mpjpe_mm"], row.paper[0] - zero.paper[0]
-    if abs(ours) < SAME * math.sqrt(2) * spread[0]:
+    if abs(mm) < least:
         return "not seen"
-    return "yes" if (ours > 0) == (theirs > 0) else "NO, the other way"
+    return "yes" if (mm > 0) == (row.paper[0] > zero.paper[0]) else "NO, the other way"
 
 
 # Files ----------------------------------------------------------------------------------------------------------
