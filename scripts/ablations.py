@@ -5,7 +5,8 @@
 Rows are in `ablations.toml`. Each is a `posecli train` and then two measurements through the whole of lifting: the
 open benchmark, and what BlazePose said of rendered validation subjects (`--pairs`). Equal settings are trained once,
 whatever groups they are in. Stopped at any moment, the same line goes on where it was; several may run at a time in
-one folder. The table, `ablations.md` in it, is written after every row; a row that was not measured is not in it.
+one folder. The table, `ablations.md` in it, is written after every row; a row that was not measured is not in it. A
+folder is for one corpus, one paired set and one version of posecli: use another for others.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from posecli.errors import PosecliError
 
 HERE = Path(__file__).resolve().parent
 OURS = ("name", "method", "tiers", "weights", "bench", "paper")  # what a row has that is no training setting
@@ -98,7 +101,7 @@ def main() -> int:
         try:
             print(f"{row.group}: {row.name}", flush=True)
             measured(row, bench)
-        except RuntimeError as error:  # goes on: the other rows do not need this one
+        except (RuntimeError, PosecliError) as error:  # goes on: the other rows do not need this one
             failed += 1
             print(f"  {error}", file=sys.stderr, flush=True)
         write_table(groups, bench)
@@ -261,7 +264,11 @@ def only_one(folder: Path) -> Iterator[None]:
 
 
 def result_file(row: Row, bench: Bench) -> Path:
-    said = json.dumps([row.weights or row.run(), row.bench], sort_keys=True)
+    """Where the figures of a row are kept; given weights are told by their content. InputError where there are none."""
+    from posecli.weights import store
+
+    network = store.sha256(store.find(row.method, row.weights)) if row.weights else row.run()
+    said = json.dumps([network, row.bench], sort_keys=True)
     return bench.out / "measured" / f"{row.method}-{hashlib.sha256(said.encode()).hexdigest()[:10]}.json"
 
 
