@@ -133,7 +133,7 @@ _3DHP_FROM_H36M = {"Head top": "Head", "Neck": "Thorax", "Pelvis": "Hip", "Head"
 _HUMANEVA_FROM_H36M = {"Pelvis": "Hip"}
 
 
-def write_3dhp(folder: Path, frames: int = 24, *, seed: int = 0) -> None:
+def write_3dhp(folder: Path, frames: int = 24) -> None:
     """Both test archives and a training archive; every seventh frame does not count."""
     folder.mkdir(parents=True, exist_ok=True)
     tests: dict[str, dict[str, Any]] = {kind: {} for kind in mpi3dhp.ANNOTATIONS}
@@ -164,7 +164,7 @@ def write_3dhp(folder: Path, frames: int = 24, *, seed: int = 0) -> None:
     np.savez_compressed(folder / mpi3dhp.train_file("annot3"), data=np.array(train, dtype=object))
 
 
-def write_humaneva(folder: Path, frames: int = 24, *, seed: int = 0) -> None:
+def write_humaneva(folder: Path, frames: int = 24, *, chunks: tuple[int, ...] = (0, 2)) -> None:
     """Motion in chunks and its exact projection, of all six subjects and five actions."""
     folder.mkdir(parents=True, exist_ok=True)
     sizes = (humaneva.IMAGE_SIZE,) * len(humaneva.CAMERAS)
@@ -173,7 +173,7 @@ def write_humaneva(folder: Path, frames: int = 24, *, seed: int = 0) -> None:
     for row, subject in enumerate((*humaneva.TRAIN, *humaneva.TEST)):
         world[subject], views[subject] = {}, {}
         for number, action in enumerate(("Walking 1", "Jog 1", "Box 1", "Gestures 1", "ThrowCatch 1")):
-            for chunk in (0, 2):  # what lies between was corrupted
+            for chunk in chunks:  # what lies between was corrupted
                 take = f"{action} chunk{chunk}"
                 joints = _as(
                     HUMANEVA15, motion(frames + chunk, 31 * number + 7 * row + chunk), _HUMANEVA_FROM_H36M

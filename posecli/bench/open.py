@@ -16,6 +16,7 @@ from posecli.bench.metrics import joint_errors
 from posecli.bench.open_data import KEYPOINTS, OpenBenchmark, load_benchmark
 from posecli.bench.provenance import made_by
 from posecli.bench.scores import Coverage, Scores, histogram, mean_scores, score_poses
+from posecli.detect.clouds import JointClouds
 from posecli.detect.keypoints import Keypoints2D
 from posecli.errors import InputError, NobodyError, UsageError
 from posecli.lifting import LiftConfig
@@ -28,7 +29,8 @@ from posecli.weights import store
 
 @dataclass(frozen=True)
 class Sample:
-    """A clip to lift and its truth: joints (T, 17, 3), metres, camera frame, relative to the root."""
+    """A clip to lift and its truth: joints (T, 17, 3), metres, camera frame, relative to the root. clouds: where its
+    heatmaps put the joints, where they were kept."""
 
     keypoints: Keypoints2D
     truth: NDArray[np.floating]
@@ -36,6 +38,7 @@ class Sample:
     action: str
     viewpoint: str
     source: str
+    clouds: JointClouds | None = None
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,7 @@ def run_open(
 
 def evaluate(
     samples: Sequence[Sample],
-    lift: Callable[[Keypoints2D], Motion],
+    lift: Callable[..., Motion],
     benchmark: dict[str, Any] | None = None,
     reporter: Reporter | None = None,
 ) -> OpenResult:
@@ -148,7 +151,8 @@ def evaluate(
         for done, sample in enumerate(samples):
             clock = time.monotonic()
             try:
-                motion = lift(sample.keypoints)
+                along = {} if sample.clouds is None else {"clouds": sample.clouds}
+                motion = lift(sample.keypoints, **along)
             except NobodyError:
                 reporter.warn(f"{sample.source} is left out: the detector found nobody in it")
                 continue
@@ -181,28 +185,34 @@ def open_samples(benchmark: OpenBenchmark, keypoints: str = "detected") -> list[
 
 
 def pair_samples(path: Path, split: str = "test") -> list[Sample]:
-    """Subjects of one side of a paired set: what BlazePose said of rendered motion. They have no actions."""
+    """Subjects of one side of a paired set: what BlazePose said of rendered motion, with the clouds of its heatmaps
+    where the set keeps them. They have no actions."""
+    from posecli.corpus.paired_windows import PairedClipClouds
     from posecli.corpus.pairs import RATE, load_pairs
     from posecli.corpus.viewpoints import NAMES
 
     pairs = load_pairs(path, split)
     if not len(pairs):
         raise InputError(f"{path} has no windows of its {split} split")
-    return [
-        Sample(
-            Keypoints2D(
-                xy=pairs.xy[k],
-                scores=pairs.scores[k],
-                found=pairs.found[k],
-                timestamps_s=np.arange(pairs.xy.shape[1]) / RATE,
-                skeleton=BLAZEPOSE33,
-                image_size=(int(pairs.size[k, 0]), int(pairs.size[k, 1])),
-            ),
-            pairs.points[k, :, :17] - pairs.points[k, :, :1],
-            RATE,
-            f"subject {int(pairs.subject[k]):02d}",
-            NAMES[int(pairs.viewpoint[k])],
-            f"{path.name}, {split} window {k}",
+    samples = []
+    for k in np.argsort(pairs.subject, kind="stable").tolist():
+        keypoints = Keypoints2D(
+            xy=pairs.xy[k],
+            scores=pairs.scores[k],
+            found=pairs.found[k],
+            timestamps_s=np.arange(pairs.xy.shape[1]) / RATE,
+            skeleton=BLAZEPOSE33,
+            image_size=(int(pairs.size[k, 0]), int(pairs.size[k, 1])),
         )
-        for k in np.argsort(pairs.subject, kind="stable").tolist()
-    ]
+        samples.append(
+            Sample(
+                keypoints,
+                pairs.points[k, :, :17] - pairs.points[k, :, :1],
+                RATE,
+                f"subject {int(pairs.subject[k]):02d}",
+                NAMES[int(pairs.viewpoint[k])],
+                f"{path.name}, {split} window {k}",
+                None if pairs.places is None else PairedClipClouds(pairs, k, keypoints),
+            )
+        )
+    return samples

@@ -164,7 +164,7 @@ def compare(predicted: Poses, truth: Poses, fps: float, *, limbs: bool = False) 
     if limbs:
         hips = [H36M17.index("RHip"), H36M17.index("LHip")]
         p, g = ((x - x[:, hips].mean(axis=1, keepdims=True))[:, list(LIMBS)] for x in (p, g))
-    both = np.isfinite(p).all(axis=(1, 2)) & np.isfinite(g).all(axis=(1, 2))
+    both: NDArray[np.bool_] = np.asarray(np.isfinite(p).all(axis=(1, 2)) & np.isfinite(g).all(axis=(1, 2)))
     if not both.any():
         raise InputError("no frame has both a prediction and a truth; there is nothing to compare")
     runs = [(p[s], g[s]) for s in stretches(both)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from posecli.bench.protocols import NOTHING, Totals, check_protocol, headline
@@ -46,14 +47,18 @@ def run_bench(
     lifters = [Lifting(method, weights, device, config) for config in configs]
     _check_weights(lifters[0], Path(weights), bench)
     material = load(bench, folder, keypoints, truth)
-    _check_skeleton(lifters[0], material.skeleton, Path(weights))
     loading = time.monotonic() - clock
-    return [_run(lifting, method, protocol, material, loading, reporter) for lifting in lifters]
+    results = [score(lifting, material, protocol=protocol, reporter=reporter) for lifting in lifters]
+    return [replace(result, seconds={"load": loading, **result.seconds}) for result in results]
 
 
-def _run(
-    lifting: Lifting, method: str, protocol: str, material: Material, loading: float, reporter: Reporter
+def score(
+    lifting: Lifting, material: Material, *, protocol: str, reporter: Reporter | None = None
 ) -> BenchResult:
+    """Lift and score what is loaded already; errors as `run_bench`."""
+    check_protocol(protocol)
+    _check_skeleton(lifting, material.skeleton)
+    reporter, method = reporter or Silent(), str(lifting.record["method"])
     scoring = Scoring(lifting, method, protocol, material)
     groups: dict[str, Totals] = {}
     used, done = lifting.config, 0
@@ -74,7 +79,7 @@ def _run(
     layout = material.layout
     return BenchResult(
         layout.bench, method, protocol, material.keypoints, headline(layout, method, protocol), groups,
-        len(scoring.joints), scoring.errors, made, {"load": loading, **scoring.seconds},
+        len(scoring.joints), scoring.errors, made, dict(scoring.seconds),
     )  # fmt: skip
 
 
@@ -91,9 +96,9 @@ def _check_weights(lifting: Lifting, path: Path, bench: str) -> None:
         )
 
 
-def _check_skeleton(lifting: Lifting, skeleton: Skeleton, path: Path) -> None:
+def _check_skeleton(lifting: Lifting, skeleton: Skeleton) -> None:
     if lifting.model.skeleton != skeleton:
         raise UsageError(
-            f"{path.name} lifts the joints of {lifting.model.skeleton.name}, this data set has those of "
-            f"{skeleton.name}"
+            f"{lifting.record['weights']} lifts the joints of {lifting.model.skeleton.name}, this data set has those "
+            f"of {skeleton.name}"
         )

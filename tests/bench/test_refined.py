@@ -1,0 +1,54 @@
+"""Refiners beside filters: errors that can be worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from posecli.bench.open_data import OpenBenchmark, load_benchmark
+from posecli.bench.refined import AS_LIFTED, ROUGH, compare, run_refine
+from posecli.bench.report_refined import table
+from posecli.errors import InputError
+
+
+def test_errors_of_a_known_difference() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.normal(0, 0.3, (40, 17, 3))
+    truth -= truth[:, :1]
+    frames = np.arange(40)
+    offset = np.zeros((40, 17, 3))
+    offset[:, 5, 2] = 0.017 * (frames % 2)  # one of 17 joints, to and fro
+    found = compare(truth + offset, truth, 30.0)
+    assert found.mpjpe_mm == pytest.approx(0.5)  # 17 mm in half of the frames, over 17 joints
+    assert found.velocity_mm_s == pytest.approx(30 * 1.0)
+    assert found.acceleration_mm_s2 == pytest.approx(30**2 * 2.0)
+    assert compare(1.1 * truth, truth, 30.0).p_mpjpe_mm == pytest.approx(0, abs=1e-6)
+    assert compare(1.1 * truth, truth, 30.0).jitter == pytest.approx(1.1)
+    holes = truth.copy()
+    holes[10:20] = np.nan
+    assert compare(holes, truth, 30.0).mpjpe_mm == pytest.approx(0)
+    with pytest.raises(InputError, match="nothing to compare"):
+        compare(np.full_like(truth, np.nan), truth, 30.0)
+
+
+def test_limbs_are_about_the_hips() -> None:
+    truth = np.random.default_rng(1).normal(0, 0.3, (5, 17, 3))
+    assert compare(truth + 0.5, truth, 30.0, limbs=True).mpjpe_mm == pytest.approx(0, abs=1e-6)
+    other = truth.copy()
+    other[:, 0] += 1  # the pelvis is no limb joint
+    assert compare(other, truth, 30.0, limbs=True).mpjpe_mm == pytest.approx(0, abs=1e-6)
+
+
+def test_two_clips_of_the_benchmark() -> None:
+    whole = load_benchmark()
+    result = run_refine(["ddhpose"], [], benchmark=OpenBenchmark(whole.clips[:2], whole.sha256, whole.about))
+    rows = {row.refiner: row for row in result.rows}
+    assert list(rows) == [ROUGH, AS_LIFTED, "savgol", "one-euro", "lowpass"]
+    assert set(rows[AS_LIFTED].change.values()) == {0.0}
+    calmed = rows["lowpass"]
+    before = rows[AS_LIFTED].errors.acceleration_mm_s2
+    assert calmed.errors.acceleration_mm_s2 < before < rows[ROUGH].errors.acceleration_mm_s2
+    share = 100 * (calmed.errors.acceleration_mm_s2 / before - 1)
+    assert calmed.change["acceleration_mm_s2"] == pytest.approx(share)
+    assert f"({share:+.1f} %)" in table(result).markdown()
+    assert result.to_dict()["lifters"][0]["method"] == "ddhpose"
