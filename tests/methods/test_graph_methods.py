@@ -231,6 +231,65 @@ def test_loss_weighs_joints_channels_and_kinds_of_error() -> None:
     assert float(losses.objective()) == pytest.approx(per_joint * sum(weights) / 17)
 
 
+@pytest.mark.parametrize(
+    ("steps", "times"),
+    [
+        (2, [99, 49, -1]),
+        (5, [99, 79, 59, 39, 19, -1]),
+        (10, [*range(99, -1, -10), -1]),
+        (20, [*range(99, -1, -5), -1]),
+    ],
+)
+def test_steps_of_table_vi_are_evenly_spaced(steps: int, times: list[int]) -> None:
+    model, trace = DiffuPose(DiffuPoseConfig(width=32, depth=1)).eval(), []  # type: ignore[var-annotated]
+    x2d, _ = people(2)
+    model.sample(x2d[:, 0], steps=steps, draw=noise.from_generator(seeded(0)), trace=trace)
+    assert [step.t for step in trace] == times[:-1]
+
+
+@pytest.mark.parametrize(("steps", "same"), [(5, True), (20, False)])
+def test_ddim_is_decided_by_its_first_draw_and_ddpm_is_not(steps: int, same: bool) -> None:
+    """The tiny network has 20 steps: as many are ancestral sampling (Ho et al. 2020), which draws in each."""
+    model, (x2d, _) = tiny("diffupose"), people(2)
+    first = torch.randn(2, 17, 3, generator=seeded(0))
+    ends = [
+        model.sample(
+            x2d[:, 0],
+            steps=steps,
+            draw=noise.recorded([first, *torch.randn(steps, 2, 17, 3, generator=seeded(seed))]),
+        )
+        for seed in (1, 2)
+    ]
+    assert torch.equal(*ends) == same
+
+
+@pytest.mark.parametrize("skeleton", ["h36m17", "h36m16"])
+def test_hypotheses_are_others_and_their_mean_is_steadier(skeleton: str) -> None:
+    """Averages of ten independent chains vary √10 less than single ones."""
+    model, (x2d, _) = tiny("diffupose", skeleton=skeleton, flip=False), people(1)
+    poses = model.lift_windows(x2d, hypotheses=400, steps=5, generator=seeded(0))[0, :, 0, 1:]
+    single = poses.std(dim=0).mean()
+    means = poses.view(40, 10, *poses.shape[1:]).mean(dim=1).std(dim=0).mean()
+    assert len(torch.unique(poses.flatten(1), dim=0)) == 400
+    assert float(single / means) == pytest.approx(math.sqrt(10), rel=0.15)
+
+
+def test_linear_and_cosine_schedules_of_a_hundred_steps_end_in_noise() -> None:
+    """Linear: Ho et al.'s betas for 1000 steps, ten times as large; cosine: Nichol & Dhariwal's eq. 17."""
+    linear, cosine = (DiffuPoseConfig(width=32, depth=1, schedule=name) for name in ("linear", "cosine"))
+    betas = DiffuPose(linear).schedule.betas
+    assert float(betas[0]) == pytest.approx(1e-3) and float(betas[-1]) == pytest.approx(0.2)
+    for t in (0, 30, 70):
+        angle = [math.cos((s / 100 + 0.008) / 1.008 * math.pi / 2) ** 2 for s in (t + 1, 0)]
+        assert DiffuPose(cosine).schedule.alpha_bar(t) == pytest.approx(angle[0] / angle[1], rel=1e-9)
+    assert DiffuPose(linear).schedule.alpha_bar(99) < 1e-4 > DiffuPose(cosine).schedule.alpha_bar(99)
+
+
+def test_sixteen_joints_are_weighed_by_name() -> None:
+    weights = DiffuPose(DiffuPoseConfig(width=32, depth=1, skeleton="h36m16")).joint_weights.tolist()
+    assert weights == [1, 1, 2, 4, 1, 2, 4, 1, 1, 1, 1, 2, 4, 1, 2, 4]  # released, without the neck
+
+
 # DiffPose as released ----------------------------------------------------------------------------------
 
 
