@@ -124,7 +124,7 @@ def test_keypoints_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureF
     command = ["lift", "--keypoints", str(folder), "--size", "640x480", "--export", "npz,bvh"]
     assert main([*command, "--fps", "25", "--out", str(out)]) == ExitCode.OK
     facts = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
-    assert ["people", f"1, in {FRAMES} of {FRAMES} frames (openpose)"] in facts
+    assert ["people", f"1, in {FRAMES} of {FRAMES} frames"] in facts
     assert ["frames", f"{FRAMES} over 1.56 s, all with a pose"] in facts
     assert main([*command, "--out", str(tmp_path / "other")]) == ExitCode.USAGE
     assert "give the video, or --fps 30" in capsys.readouterr().err

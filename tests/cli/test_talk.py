@@ -21,8 +21,8 @@ from posecli.cli.app import app
 from posecli.cli.main import main
 
 HELPS = (
-    [], ["lift"], ["detect"], ["refine"], ["export"], ["demo"], ["train"], ["methods"], ["detectors"], ["doctor"],
-    ["weights"], ["weights", "list"], ["weights", "pull"], ["weights", "verify"], ["data"], ["data", "build"],
+    [], ["lift"], ["detect"], ["inspect"], ["refine"], ["export"], ["demo"], ["train"], ["methods"], ["detectors"],
+    ["doctor"], ["weights"], ["weights", "list"], ["weights", "pull"], ["weights", "verify"], ["data"], ["data", "build"],
     ["bench"], ["bench", "open"],
 )  # fmt: skip
 
@@ -31,7 +31,7 @@ def examples() -> list[list[str]]:
     """Every line in a help text that begins with `posecli`, as words."""
     texts = [
         importlib.import_module(f"posecli.cli.{name}").EPILOG
-        for name in ("lift", "detect", "refine", "export", "demo", "train")
+        for name in ("lift", "detect", "inspect", "refine", "export", "demo", "train")
     ]
     for group in app.registered_groups:
         assert group.typer_instance is not None
@@ -78,7 +78,9 @@ def test_examples_of_lift_and_detect_run(
     monkeypatch.chdir(tmp_path)
     clip = shared_data / "videos/robust/juggle_20frames.mp4"
     Path("video.mp4").write_bytes(clip.read_bytes())
-    theirs = {"--overwrite", "--keypoints"}  # need what an earlier run, or another tool, made
+    Path("two_people.mp4").write_bytes(clip.read_bytes())
+    theirs = {"--overwrite", "--keypoints", "--detector"}  # need what an earlier run, or another tool, made
+    theirs |= {"posecli_out/two_people_p1.detections.h5"}  # there is but one person
     ran = [words for words in examples() if words[0] in ("lift", "detect") and not theirs & {*words}]
     ran.sort(key=lambda words: words[0] == "detect")
     for words in ran:

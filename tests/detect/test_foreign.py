@@ -27,11 +27,13 @@ from foreign_files import (
 )
 from numpy.typing import NDArray
 
-from posecli.detect.foreign import Timing, load_foreign
+from posecli.detect.foreign import Timing, load_foreign, load_people
 from posecli.detect.foreign.names import match
 from posecli.detect.keypoints import Keypoints2D
+from posecli.detect.people.choose import described
 from posecli.detect.store import DetectionsWriter, load_detections
-from posecli.errors import InputError, NobodyError, PosecliError, UsageError
+from posecli.detect.swaps import SwapSettings
+from posecli.errors import InputError, NobodyError, OutputError, PosecliError, UsageError
 from posecli.lifting import LiftConfig
 from posecli.loaded import Lifting
 from posecli.pipeline import lift_to_files
@@ -153,20 +155,40 @@ def crowd(folder: Path, numbered: bool) -> Path:
 def test_the_one_who_is_largest_over_the_clip(numbered: bool, tmp_path: Path) -> None:
     read = load_foreign(crowd(tmp_path, numbered), "alphapose", ASIDE)
     np.testing.assert_array_equal(read.xy, coco()[..., :2])
-    said = read.provenance["settings"]["person"]
-    assert said.startswith("3; lifted is the one who is largest over the clip")
-    assert ("'7' in the file" in said) == numbered and "in 40 of 40 frames" in said
+    who = read.provenance["person"]
+    said = described(who)
+    assert said.startswith("3; this is 0") and said.endswith(
+        "the one who is largest over the clip, in 40 of 40 frames"
+    )
+    assert ("'7' in the file" in said) == numbered and who["asked"] == "largest"
 
 
-def test_left_and_right_exchanged_are_reported(tmp_path: Path) -> None:
+def test_whom_of_several(tmp_path: Path) -> None:
+    path = crowd(tmp_path, True)
+    everybody = load_people(path, "alphapose", ASIDE, "all")
+    assert [k.provenance["person"]["id"] for k in everybody] == [0, 1, 2]
+    assert [k.provenance["person"]["name"] for k in everybody] == ["7", "3", "9"]
+    assert [int(k.found.sum()) for k in everybody] == [40, 40, 3]
+    second = load_people(path, "alphapose", ASIDE, "1")[0]
+    np.testing.assert_array_equal(second.xy, everybody[1].xy)
+    np.testing.assert_allclose(second.xy[5], coco()[5, :, :2] * 0.4 + [60, 100], rtol=1e-5)
+    with pytest.raises(UsageError, match="no person 3: there are 3 people, 0 to 2"):
+        load_people(path, "alphapose", ASIDE, "3")
+
+
+def test_left_and_right_exchanged_are_put_right(tmp_path: Path) -> None:
     person = coco()
     person[15:19] = person[15:19][:, list(COCO17.mirror)]
     read = load_foreign(alphapose(tmp_path, person), "auto", ASIDE)
     assert read.provenance["warnings"] == [
-        "left and right legs look exchanged in frames 15-18; left as they are",
-        "left and right arms look exchanged in frames 15-18; left as they are",
+        "left and right legs look exchanged in frames 15-18; put right",
+        "left and right arms look exchanged in frames 15-18; put right",
     ]
-    np.testing.assert_array_equal(read.xy, person[..., :2])
+    limbs = slice(COCO17.index("left_shoulder"), None)  # which way the face looks is not judged
+    np.testing.assert_array_equal(read.xy[:, limbs], coco()[:, limbs, :2])
+    kept = load_people(alphapose(tmp_path, person), timing=ASIDE, swaps=SwapSettings(repair=False))[0]
+    assert [w.rpartition("; ")[2] for w in kept.provenance["warnings"]] == ["left as they are"] * 2
+    np.testing.assert_array_equal(kept.xy, person[..., :2])
 
 
 def test_frames_of_a_video(tmp_path: Path) -> None:
@@ -336,6 +358,12 @@ def test_from_keypoints_to_files(tmp_path: Path) -> None:
     again = lift_to_files(made.files[0], out=tmp_path / "again", exports=("npz",))
     assert (tmp_path / "again/data_2d_custom_clip.npz").read_bytes() == made.files[1].read_bytes()
     assert again.motion.settings == made.motion.settings
+    (tmp_path / "second").mkdir()
+    other, kept = vp3d(tmp_path / "second", coco() + 1), made.files[0].read_bytes()
+    made.files[1].unlink()
+    with pytest.raises(OutputError, match="exists and other settings made it; use --overwrite"):
+        lift_to_files(keypoints=other, out=tmp_path / "out", exports=("npz",))
+    assert made.files[0].read_bytes() == kept and not made.files[1].exists()
     before = path.read_bytes()
     with pytest.raises(PosecliError, match="is the input itself"):
         lift_to_files(keypoints=path, out=tmp_path, exports=("npz",), overwrite=True)

@@ -107,7 +107,7 @@ class Tracker:
         self, image: Image, number: int, time_s: float, new_shot: bool, *, nobody: bool
     ) -> Iterator[Roi | None]:
         """Parts of the picture to look for people in; None is all of it."""
-        parts = quarters(image.shape[1], image.shape[0])
+        parts = parts_of(image.shape[1], image.shape[0])
         if new_shot:
             yield from (None, *parts)
             return
@@ -159,14 +159,14 @@ class Tracker:
         return track.misfit(sight, time_s) / (base + per_second * (time_s - track.last.time_s))
 
 
-def quarters(width: int, height: int) -> list[Roi]:
-    """Overlapping upright squares of about half the picture's longer side, which together cover it."""
-    side = 0.56 * max(width, height)
+def parts_of(width: int, height: int) -> list[Roi]:
+    """Overlapping upright squares, 0.6 of the picture's longer side, which cover it: two or four, as a rule."""
+    side = 0.6 * max(width, height)
 
     def centres(length: int) -> list[float]:
-        if length <= 1.15 * side:
+        if length <= side:
             return [length / 2]
-        count = 1 + math.ceil((length - side) / (0.6 * side))
+        count = 1 + math.ceil((length - side) / (0.7 * side))
         return [float(c) for c in np.linspace(side / 2, length - side / 2, count)]
 
     return [Roi(x, y, side) for y in centres(height) for x in centres(width)]
