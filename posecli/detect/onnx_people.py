@@ -81,27 +81,28 @@ class OnnxFinder:
 
     def _boxes_and_scores(self, outputs: Sequence[Output]) -> tuple[Floats, Floats]:
         """Corners (N, 4) left, top, right, bottom in pixels of the input; how surely a person is in them (N,)."""
-        person, values = self.preprocessing.person, [output.values for output in outputs]
-        match [output.shape for output in outputs]:
-            case [(1, n, 5), (1, also)] if n == also:
-                dets, labels = values[0][0], values[1][0]
+        person, values = self.preprocessing.person, [output.values[0] for output in outputs]
+        match _form(self._session.path, outputs):
+            case "dets":
+                dets, labels = values
                 return dets[:, :4], np.where(labels == person, dets[:, 4], 0)
-            case [(1, n, 4), (1, also, classes)] if n == also:
-                self._check_class(classes)
-                return values[0][0], values[1][0, :, person]
-            case [(1, _, more)] if more > 5:
-                self._check_class(more - 5)
-                return self._yolox(values[0][0])
-        raise InputError(f"{self._session.path} gives {listed(outputs)}: no boxes as of YOLOX or RTMDet")
+            case "boxes":
+                corners, scores = values
+            case _:
+                corners, scores = self._yolox(values[0])
+        if person >= scores.shape[1]:
+            raise UsageError(
+                f"{self._session.path} knows {scores.shape[1]} classes, so person = {person} is none"
+            )
+        return corners, scores[:, person]
 
     def _yolox(self, rows: Floats) -> tuple[Floats, Floats]:
-        """(N, 5 + C): centre, size, score of anything, of each class."""
+        """(N, 5 + C) centre, size, score of anything, of each class → corners (N, 4), scores (N, C)."""
         centre, size = rows[:, :2], rows[:, 2:4]
         if self._relative:
             corner, stride = self._cells
-            centre, size = (centre + corner) * stride, np.exp(size.clip(max=20)) * stride
-        scores = rows[:, 4] * rows[:, 5 + self.preprocessing.person]
-        return np.concatenate([centre - size / 2, centre + size / 2], axis=1), scores
+            centre, size = (centre + corner) * stride, np.exp(size.clip(max=10)) * stride
+        return np.concatenate([centre - size / 2, centre + size / 2], axis=1), rows[:, 4:5] * rows[:, 5:]
 
     def _is_relative(self, outputs: Sequence[Output]) -> bool:
         """Whether YOLOX's centres are relative to their cells, about 0.5: else they lie all over the input."""
@@ -120,16 +121,22 @@ class OnnxFinder:
             strides.append(np.full((rows * columns, 1), stride))
         return np.concatenate(corners).astype(np.float32), np.concatenate(strides).astype(np.float32)
 
-    def _check_class(self, classes: int) -> None:
-        if self.preprocessing.person >= classes:
-            raise UsageError(
-                f"{self._session.path} knows {classes} classes, so person = {self.preprocessing.person} is none"
-            )
+
+def _form(path: Path, outputs: Sequence[Output]) -> str:
+    """Which of the module's three forms these are. Raises InputError for another network's."""
+    match [output.shape for output in outputs]:
+        case [(1, n, 5), (1, also)] if n == also:
+            return "dets"
+        case [(1, n, 4), (1, also, _)] if n == also:
+            return "boxes"
+        case [(1, n, more)] if 5 < more < n:
+            return "yolox"
+    raise InputError(f"{path} gives {listed(outputs)}: no boxes as of YOLOX or RTMDet")
 
 
 def _usual(path: Path, written: Described, outputs: Sequence[Output]) -> dict[str, Any]:
     """Values that the network was trained with: YOLOX's own export is YOLOX; of others the name must tell."""
-    if len(outputs) == 1 or "mean" in written.entries:
+    if _form(path, outputs) == "yolox" or "mean" in written.entries:
         return YOLOX
     names = f"{path.parent.name}/{path.name}".lower()
     for name, values in (("yolox", YOLOX), ("rtmdet", RTMDET)):

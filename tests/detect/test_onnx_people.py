@@ -116,11 +116,12 @@ def test_person_is_another_class(tmp_path: Path, finders: Finders) -> None:
     ("outputs", "message"),
     [
         ({"simcc_x": (1, 17, 384), "simcc_y": (1, 17, 512)}, r"simcc_y \[1, 17, 512\]: no boxes"),
+        ({"output0": (1, 84, 8400)}, r"no boxes as of YOLOX or RTMDet"),  # YOLOv8
         ({"heatmap": (1, 17, 64, 48)}, r"no boxes as of YOLOX or RTMDet"),
         ({"a": (1, 5), "b": (1, 5), "c": (1,), "d": (1,)}, r"no boxes as of YOLOX or RTMDet"),
     ],
 )
 def test_other_networks(tmp_path: Path, outputs: dict[str, tuple[int, ...]], message: str) -> None:
-    path = constant(tmp_path / "yolox.onnx", outputs, inputs={"input": (1, 3, 640, 640)})
+    path = constant(tmp_path / "model.onnx", outputs, inputs={"input": (1, 3, 640, 640)})
     with pytest.raises(InputError, match=message):
         OnnxFinder(path, threads=1)
