@@ -162,7 +162,8 @@ def fit_error_model(
     """
     low, high = np.percentile(seen, [2, 98], axis=0)  # nothing is concluded beyond what was seen
     cut = np.clip(seen, low, high)
-    centre, width = cut.mean(axis=0), np.maximum(cut.std(axis=0), 1e-6)
+    centre, width = cut.mean(axis=0), cut.std(axis=0)
+    width[width < 1e-3] = 1.0  # what never varies tells nothing: a single frame does not tremble
     x = torch.from_numpy((cut - centre) / width).double()
     size = torch.from_numpy(np.abs(error[:, 1:]).astype(np.float64))
     variance = torch.from_numpy(spread[:, 1:].astype(np.float64) ** 2)
