@@ -1,10 +1,11 @@
-"""Training windows cut from a paired set, with the clouds of its heatmaps."""
+"""A paired set with the clouds of its heatmaps: windows cut from it to train on, and whole clips to lift."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from posecli import resample
 from posecli.camera import Pinhole
@@ -13,11 +14,16 @@ from posecli.corpus.pair_clouds import Places, unpack
 from posecli.corpus.pairs import Pairs
 from posecli.corpus.simulate import Batch
 from posecli.corpus.window_clouds import CloudBank, PairedClouds, known_places
-from posecli.detect.clouds import score_spread
+from posecli.detect.clouds import JointClouds, score_spread
+from posecli.detect.keypoints import Keypoints2D
 from posecli.errors import UsageError
 from posecli.facing import face_windows
 
 Array = NDArray[np.float64]
+
+_NO_CLOUDS = (
+    "the paired set keeps no clouds, which this method starts from; make it anew with 'posecli data pairs'"
+)
 
 
 def paired_batches(
@@ -81,9 +87,7 @@ def paired_places(pairs: Pairs) -> Places:
     says (`score_spread`) where a heatmap says nothing. Raises UsageError for a set that kept no clouds.
     """
     if pairs.places is None:
-        raise UsageError(
-            "the paired set keeps no clouds, which this method trains on; make it anew with 'posecli data pairs'"
-        )
+        raise UsageError(_NO_CLOUDS)
     seen = np.stack([_flat(pairs, row)[:, SEEN_COLUMNS] for row in range(len(pairs))])
     h36m = np.stack([to_flat_h36m(_flat(pairs, row)) for row in range(len(pairs))])
     half = (h36m.max(axis=2) - h36m.min(axis=2)).max(axis=-1, keepdims=True) / 2
@@ -96,6 +100,43 @@ def paired_places(pairs: Pairs) -> Places:
     places = unpack(pairs.places).through(torch.from_numpy(to_flat))
     spread = score_spread(pairs.scores[..., SEEN_COLUMNS]) * half
     return known_places(places, torch.from_numpy(seen).float(), spread)
+
+
+class PairedClipClouds(JointClouds):
+    """Clouds of one window of a paired set as lifting takes them: from its packed heatmaps, where they say something.
+
+    Raises UsageError for a set that kept none.
+    """
+
+    def __init__(self, pairs: Pairs, row: int, keypoints: Keypoints2D) -> None:
+        if pairs.places is None:
+            raise UsageError(_NO_CLOUDS)
+        super().__init__(keypoints, None)
+        affine = torch.from_numpy(pairs.to_image[row].astype(np.float64)).float()[:, None]
+        places = unpack(pairs.places[row]).through(affine)
+        # From top to bottom, as places are drawn from heatmaps: so equal draws are near each other in time.
+        order = places.means[..., 1].argsort(dim=-1)
+        places = Places(
+            places.weights.gather(-1, order),
+            torch.take_along_dim(places.means, order[..., None], dim=-2),
+            torch.take_along_dim(places.factors, order[..., None, None], dim=-3),
+        )
+        self._places = places[:, [SEEN_COLUMNS.index(int(joint)) for joint in self._used]]
+        self.warning = None
+
+    def _from_heatmaps(self, rows: NDArray[np.int64], quantiles: Tensor, drawn: Tensor) -> None:
+        places = self._places[torch.from_numpy(rows)]  # (R, J')
+        # One number says which component and, by what is left of it, how far down in it.
+        edges = places.weights.cumsum(-1)
+        edges = edges / edges[..., -1:].clamp_min(1e-12)
+        which = quantiles[..., 1].float()
+        kind = (which[..., None] >= edges[..., None, :-1]).sum(-1)
+        high = edges.gather(-1, kind)
+        low = torch.nn.functional.pad(edges, (1, 0)).gather(-1, kind)
+        left = (which - low) / (high - low).clamp_min(1e-12)
+        both = torch.stack([quantiles[..., 0].float().expand_as(left), left], dim=-1)
+        found = places.draw(which, torch.special.ndtri(both.clamp(1e-6, 1 - 1e-6))).double()
+        drawn.copy_(torch.where(places.known[..., None, None], found, drawn))
 
 
 def cloud_bank(pairs: Pairs) -> CloudBank:

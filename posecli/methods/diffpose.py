@@ -16,6 +16,8 @@ What the paper leaves open, and what is done here
   two by solving equation 7, which multiplies g's error by 1 / c_k (about 30 at k = 50). target "clean" answers h_0,
   from which h_{k-1} follows, and its loss is equation 9 divided by c_k². It learns much faster: 300 steps of a small
   g about an encoder made 48 mm wrong gave 44 mm with "clean" and 59 mm with "previous" (5 hypotheses, 5 steps).
+- With `skip` what g answers is added to the context encoder's pose, so that a short training begins where the encoder
+  ended; the paper's g answers the whole pose.
 """
 
 from __future__ import annotations
@@ -43,6 +45,7 @@ from posecli.skeleton import SKELETONS, Skeleton
 CONTEXTS = ("mixste", "graformer", "none")
 
 _FRAMES_AT_ONCE = 256  # in sampling: 1000 samples of each are 50 MB
+_FRAMES_A_LEADER = 8  # see `mixture.fit_alike`
 _FARTHEST = 2.0  # metres, no joint is further from the root than this
 
 
@@ -68,10 +71,12 @@ class DiffPoseConfig(Settings):
     timesteps: int = 50  # K
     schedule: str = "cosine"  # a name in `diffusion.schedules.SCHEDULES`
     target: str = "previous"  # or "clean", see the module's text
+    skip: bool = False  # g's "clean" answer is a change of the context encoder's pose (ours)
     components: int = 5  # M
     covariance: str = "full"  # or "diagonal": ten times faster
     samples: int = 1000  # poses drawn from H_K for the fit, N_GMM
-    em_iterations: int = 12
+    em_iterations: int = 12  # of every eighth frame of a window; the others go on from that one's
+    em_follow: int = 4  # iterations of those others
     floor: float = (
         0.005  # metres; how exactly a sample of H_K is known, the least standard deviation of the mixture
     )
@@ -81,7 +86,9 @@ class DiffPoseConfig(Settings):
 
     def __post_init__(self) -> None:
         self.check_skeleton(self.skeleton)
-        self.check_whole("frames", "width", "blocks", "heads", "timesteps", "samples", "em_iterations")
+        self.check_whole(
+            "frames", "width", "blocks", "heads", "timesteps", "samples", "em_iterations", "em_follow"
+        )
         self.check_whole("train_frames", "chains")
         choices = {
             "context": CONTEXTS,
@@ -95,12 +102,14 @@ class DiffPoseConfig(Settings):
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
         if not isinstance(self.components, int) or not 0 <= self.components <= 100:
             raise ValueError(f"components must be a whole number from 0 to 100, got {self.components!r}")
-        for name in ("feature", "flip"):
+        for name in ("feature", "flip", "skip"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be true or false, got {getattr(self, name)!r}")
         if 2 * self.width % self.heads or self.width % 2:
             raise ValueError(f"width must be even, and twice it a multiple of heads ({self.heads})")
         self.check_positive("floor")
+        if self.skip and (self.target != "clean" or self.context == "none"):
+            raise ValueError('skip needs target "clean" and a context encoder')
         if self.context == "none" and (self.feature or self.z_from == "context"):
             raise ValueError('without a context encoder feature must be false and z_from "histogram"')
         self.context_config()
@@ -126,6 +135,8 @@ class DiffPose(nn.Module):
     States are poses without their root, (F, N, D) with F frames, N chains or hypotheses, D = 3 (J - 1).
     """
 
+    default_hypotheses, default_steps = 5, 5  # the paper's
+
     def __init__(self, config: DiffPoseConfig) -> None:
         super().__init__()
         self.config = config
@@ -144,6 +155,9 @@ class DiffPose(nn.Module):
             heads=config.heads,
             context_width=width,
         )
+        if config.skip:  # before any training the answer is the encoder's
+            for parameter in self.denoiser.output.parameters():
+                nn.init.zeros_(parameter)
         self.depths = Depths(joints)
         self.schedule = schedules.SCHEDULES[config.schedule](config.timesteps)
         self._moving = [j for j in range(joints) if j != self.skeleton.root]
@@ -208,26 +222,35 @@ class DiffPose(nn.Module):
         """Poses drawn from H_K, as states (F, S, D)."""
         return self._states(start_poses(context, self.depths, quantiles, self.skeleton, self.config.z_from))
 
-    def fit(self, samples: Tensor, generator: torch.Generator) -> Mixture:
-        """The mixture of each frame's samples (F, S, D), by EM (equation 6)."""
+    def fit(self, samples: Tensor, generator: torch.Generator, window: int = 1) -> Mixture:
+        """The mixture of each frame's samples (F, S, D), by EM (equation 6).
+
+        window: so many frames at a time belong together and share `Quantiles`. What a frame gets does not depend on
+        other windows.
+        """
+        number = torch.arange(len(samples), device=samples.device)
         with _full_precision(samples.device):
-            return mixture.fit(
+            return mixture.fit_alike(
                 samples,
                 self.config.components,
+                number - number % window % _FRAMES_A_LEADER,
                 generator=generator,
                 covariance=self.config.covariance,  # type: ignore[arg-type]
                 iterations=self.config.em_iterations,
+                follow=self.config.em_follow,
                 floor=self.config.floor**2,
-            ).mixture
+            )
 
     # The denoiser (equation 8)
 
-    def denoise(self, h: Tensor, t: Tensor, mean: Tensor, feature: Tensor | None) -> tuple[Tensor, Tensor]:
+    def denoise(self, h: Tensor, t: Tensor, mean: Tensor, context: Context) -> tuple[Tensor, Tensor]:
         """h_{k-1} and h_0 as g sees them, both (F, N, D): it answers one, from which the other follows.
 
-        h: (F, N, D) after k = t + 1 steps, t (F,). mean: (F, N, D), μ of the components. feature: (F, J, C).
+        h: (F, N, D) after k = t + 1 steps, t (F,). mean: (F, N, D), μ of the components. context: of the F frames.
         """
-        answer = self._states(self.denoiser(self._poses(h), t + 1, feature))
+        answer = self._states(self.denoiser(self._poses(h), t + 1, context.feature))
+        if self.config.skip and context.pose is not None:
+            answer = answer + self._states(context.pose)[:, None]
         if self.config.target == "clean":
             return self.carried(h, answer, t, mean), answer
         answer = h + answer
@@ -301,7 +324,7 @@ class DiffPose(nn.Module):
         )
         t = times.to(device)
         h = mixture.diffuse(clean, t, mean, eps, self.schedule)
-        answer, guess_clean = self.denoise(h, t, mean, context.feature)
+        answer, guess_clean = self.denoise(h, t, mean, context)
         if config.target == "clean":
             return Losses((guess_clean - clean).square().mean())
         return Losses((answer - self.carried(h, clean, t, mean)).square().mean())
@@ -316,7 +339,7 @@ class DiffPose(nn.Module):
         joints = self.skeleton.num_joints
         quantiles = Quantiles.draw(joints, config.samples, 0, generator, like.device)
         varied = context.half_box * torch.exp(SPREAD_VARIES * draw((len(like), joints)))
-        fitted = self.fit(self.start(replace(context, half_box=varied), quantiles), generator)
+        fitted = self.fit(self.start(replace(context, half_box=varied), quantiles), generator, len(like))
         uniform = torch.rand(like.shape[:2], generator=generator, device=generator.device).to(like.device)
         component = fitted.components(uniform)
         return fitted.mean_of(component), fitted.noise_of(component, draw(tuple(like.shape)))
@@ -356,12 +379,13 @@ class DiffPose(nn.Module):
         """(B, T, J, 2) → (B, H, T, J, 3)."""
         context = self.look(x2d, cloud)
         parts = []
-        for at in range(0, len(context.x2d), _FRAMES_AT_ONCE):
-            some = context.of(slice(at, at + _FRAMES_AT_ONCE))
-            h, mean = self._first(some, quantiles, torch.Generator().manual_seed(seed))
+        at_once = max(1, _FRAMES_AT_ONCE // x2d.shape[1]) * x2d.shape[1]  # whole windows
+        for at in range(0, len(context.x2d), at_once):
+            some = context.of(slice(at, at + at_once))
+            h, mean = self._first(some, quantiles, torch.Generator().manual_seed(seed), x2d.shape[1])
             for now, then in pairwise(schedules.sampling_times(self.config.timesteps, steps)):
                 t = torch.full((len(h),), now, device=h.device)
-                before, clean = self.denoise(h, t, mean, some.feature)
+                before, clean = self.denoise(h, t, mean, some)
                 if then == now - 1:
                     h = before
                     continue
@@ -375,7 +399,7 @@ class DiffPose(nn.Module):
         return poses.view(*x2d.shape[:2], *poses.shape[1:]).transpose(1, 2)
 
     def _first(
-        self, context: Context, quantiles: Quantiles, generator: torch.Generator
+        self, context: Context, quantiles: Quantiles, generator: torch.Generator, window: int
     ) -> tuple[Tensor, Tensor]:
         """h_K drawn from H_K, one for each hypothesis, and μ of the component it belongs to; both (F, H, D)."""
         frames, hypotheses = len(context.x2d), len(quantiles.component)
@@ -384,7 +408,7 @@ class DiffPose(nn.Module):
             return first, torch.zeros_like(first)
         samples = self.start(context, quantiles)
         h = samples[:, torch.arange(hypotheses, device=samples.device) % samples.shape[1]]
-        fitted = self.fit(samples, generator)
+        fitted = self.fit(samples, generator, window)
         return h, fitted.mean_of(fitted.components_of(h, quantiles.component.expand(frames, -1)))
 
 

@@ -12,16 +12,17 @@ from posecli.camera import Pinhole
 from posecli.corpus import pairs as module
 from posecli.corpus.landmarks_seen import LANDMARK_NAMES, SEEN_COLUMNS, SEEN_POINTS
 from posecli.corpus.pair_clouds import Places, pack
-from posecli.corpus.paired_windows import cloud_bank, paired_batches
+from posecli.corpus.paired_windows import PairedClipClouds, cloud_bank, paired_batches
 from posecli.corpus.pairs import MISSED, XY_STEPS, Pairs, load_pairs
 from posecli.corpus.simulate import Simulator, SimulatorConfig
 from posecli.corpus.store import Clip
 from posecli.corpus.window_clouds import CloudBank, MixedClouds, PairedClouds
 from posecli.demo import shipped_motion
 from posecli.detect.heatmaps import HeatmapFormat
+from posecli.detect.keypoints import Keypoints2D
 from posecli.errors import UsageError
 from posecli.methods.common import mirrored
-from posecli.skeleton import H36M17
+from posecli.skeleton import BLAZEPOSE33, H36M17
 
 SIZE, CELL, CORNER, STD = (720, 1280), 8.0, np.array([180.0, 420.0]), 0.7
 LEFT, RIGHT = LANDMARK_NAMES.index("left_ankle"), LANDMARK_NAMES.index("right_ankle")
@@ -184,3 +185,30 @@ def test_a_bank_keeps_examples_in_their_own_units() -> None:
     torch.testing.assert_close(one.size, two.size)
     torch.testing.assert_close(one.places.means, two.places.means)
     torch.testing.assert_close(one.places.factors, two.places.factors)
+
+
+def test_a_clip_s_clouds_are_those_of_its_windows_in_pixels(pairs: Pairs) -> None:
+    """And all frames share their draws: sample by sample, clouds move about as their joints do."""
+    keypoints = Keypoints2D(
+        xy=pairs.xy[0], scores=pairs.scores[0], found=pairs.found[0], timestamps_s=np.arange(12) / 30,
+        skeleton=BLAZEPOSE33, image_size=SIZE,
+    )  # fmt: skip
+    clouds = PairedClipClouds(pairs, 0, keypoints)
+    assert clouds.warning is None
+    drawn = clouds.draw([0, 1, 7], 4000, seeded(0))
+    assert drawn.shape == (3, 17, 4000, 2)
+    for joint, column in (("RWrist", "right_wrist"), ("LShoulder", "left_shoulder")):
+        cloud = drawn[:, H36M17.index(joint)]
+        at = torch.from_numpy(pairs.xy[0, [0, 1, 7]][:, BLAZEPOSE33.index(column)])
+        torch.testing.assert_close(cloud.mean(1), at, atol=0.2 * CELL, rtol=0)
+        wide = torch.full((3, 2), CELL * (STD**2 + 1 / 12) ** 0.5)
+        torch.testing.assert_close(cloud.std(1), wide, rtol=0.15, atol=0)
+        steps = cloud[1] - cloud[0] - (at[1] - at[0])
+        assert steps.abs().median() < 0.3 * CELL
+    ankle = drawn[2, H36M17.index("LAnkle")]
+    said = torch.from_numpy(pairs.xy[0, 7, BLAZEPOSE33.index("left_ankle")])
+    true = torch.from_numpy(pairs.projections()[0, 7, SEEN_POINTS[LEFT]])
+    nearer = (ankle - true).norm(dim=-1) < (ankle - said).norm(dim=-1)
+    assert nearer.float().mean().item() == pytest.approx(0.4, abs=0.05)
+    with pytest.raises(UsageError, match="keeps no clouds"):
+        PairedClipClouds(replace(pairs, places=None), 0, keypoints)

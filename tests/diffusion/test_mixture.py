@@ -159,6 +159,50 @@ def test_wrong_settings_are_named() -> None:
 SCHEDULE = cosine_schedule(50)
 
 
+def moving(frames: int) -> Tensor:
+    """Samples (B, 600, 6) of three clusters that move a little from frame to frame, float64; equal guesses."""
+    x = clusters(1, 600, 6, 3).expand(frames, -1, -1)
+    drift = 0.02 * torch.arange(frames, dtype=torch.float64)[:, None, None]
+    return x * (1 + drift) + drift
+
+
+@pytest.mark.parametrize("covariance", ["diagonal", "full"])
+def test_frames_that_follow_a_leader_are_fitted_as_well_and_in_its_order(
+    covariance: mixture.Covariance,
+) -> None:
+    x, leader = moving(10), torch.tensor([0, 0, 0, 0, 0, 5, 5, 5, 5, 5])
+    alone = mixture.fit(x, 3, generator=seeded(0), covariance=covariance, iterations=30, floor=1e-6).mixture
+    led = mixture.fit_alike(
+        x, 3, leader, generator=seeded(0), covariance=covariance, iterations=30, follow=3, floor=1e-6
+    )
+    torch.testing.assert_close(led.log_density(x), alone.log_density(x), atol=0.02, rtol=0.01)
+    assert (led.means[1:5] - led.means[:1]).norm(
+        dim=-1
+    ).max() < 0.6  # the same component, a frame or four later
+    # A frame depends on its leader alone, and leaders on nobody.
+    own = mixture.fit(x[[0, 5]], 3, generator=seeded(0), covariance=covariance, iterations=30, floor=1e-6)
+    torch.testing.assert_close(led.means[[0, 5]], own.mixture.means)
+    part = mixture.fit_alike(
+        x[[5, 7]], 3, torch.tensor([0, 0]), generator=seeded(0), covariance=covariance, iterations=30,
+        follow=3, floor=1e-6,
+    )  # fmt: skip
+    torch.testing.assert_close(part.means, led.means[[5, 7]])
+    every = mixture.fit_alike(
+        x, 3, torch.arange(10), generator=seeded(0), covariance=covariance, iterations=30, floor=1e-6
+    )
+    torch.testing.assert_close(every.means, alone.means)
+
+
+def test_given_shares_are_where_em_begins_and_what_it_ends_with() -> None:
+    x = clusters(2, 400, 4, 3)
+    whole = mixture.fit(x, 3, generator=seeded(0), covariance="diagonal", iterations=8)
+    first = mixture.fit(x, 3, generator=seeded(0), covariance="diagonal", iterations=5)
+    again = mixture.fit(x, 3, generator=seeded(0), covariance="diagonal", iterations=3, shares=first.shares)
+    torch.testing.assert_close(again.mixture.means, whole.mixture.means)
+    torch.testing.assert_close(again.log_likelihood, whole.log_likelihood[:, 5:])
+    torch.testing.assert_close(whole.shares.sum(dim=1), torch.ones(2, 400, dtype=torch.float64))
+
+
 def two_components() -> Mixture:
     factors = torch.tensor([[[[1.0, 0.0], [0.5, 0.5]], [[0.3, 0.0], [0.0, 0.6]]]], dtype=torch.float64)
     means = torch.tensor([[[0.0, 0.0], [4.0, 1.0]]], dtype=torch.float64)

@@ -302,6 +302,7 @@ def test_the_context_is_the_pretrained_lifter_and_stays_frozen() -> None:
         ({"context": "none", "context_model": {}}, "without a context encoder"),
         ({"floor": 0.0}, "floor must be positive"),
         ({"feature": 1}, "feature must be true or false"),
+        ({"skip": True, "target": "previous"}, "skip needs target"),
     ],
 )
 def test_wrong_settings_are_named(changes: dict[str, object], message: str) -> None:
@@ -312,6 +313,7 @@ def test_wrong_settings_are_named(changes: dict[str, object], message: str) -> N
 ABLATIONS = {
     "as it is": {},
     "clean": {"target": "clean"},
+    "from the encoder's answer": {"target": "clean", "skip": True},
     "standard diffusion": {"components": 0},
     "one component, full": {"components": 1, "covariance": "full", "samples": 80, "em_iterations": 2},
     "frames": {"context": "graformer"},
@@ -320,6 +322,15 @@ ABLATIONS = {
     "no context": {"context": "none", "context_model": {}, "feature": False, "z_from": "histogram"},
     "printed": {"schedule": "diffpose-printed"},
 }
+
+
+def test_with_skip_the_untrained_answer_is_the_encoder_s() -> None:
+    model, (_, x2d) = tiny(target="clean", skip=True, flip=False), windows()
+    pose = model.context(x2d)[0]  # type: ignore[misc]
+    lifted = model.lift_windows(x2d, hypotheses=3, steps=4, generator=seeded(0))
+    torch.testing.assert_close(
+        lifted, (pose - pose[..., :1, :])[:, None].expand(-1, 3, -1, -1, -1), atol=1e-4, rtol=0
+    )
 
 
 @pytest.mark.parametrize("name", ABLATIONS)
