@@ -48,6 +48,7 @@ def lift_many(
     config: LiftConfig,
     device: str,
     reporter: Reporter,
+    refine: str | None = None,
     begins: Callable[[int, Path], None] = lambda place, path: None,
     ended: Callable[[Result], None] = lambda result: None,
 ) -> list[Result]:
@@ -60,7 +61,7 @@ def lift_many(
     """
     check_exports(exports)
     _refuse_same_names(paths)
-    lifting = Lifting.of_videos(method, weights, device, config)
+    lifting = Lifting.of_videos(method, weights, device, config, refine)
     results = []
     for place, path in enumerate(paths):
         begins(place, path)

@@ -16,13 +16,15 @@ from posecli.machine import choose_device
 from posecli.methods import METHODS
 from posecli.methods.base import HeatmapLifter, usual_steps
 from posecli.motion import Motion
+from posecli.refine.apply import Refiner
+from posecli.refine.choose import choose_refiner
 from posecli.uncertainty import Uncertainty
 from posecli.weights import store
 from posecli.weights.format import load_weights
 
 
 class Lifting:
-    """A lifter with its weights on its device, and what is to be recorded of it.
+    """A lifter with its weights on its device, and what is to be recorded of it. refiner: of what it lifted, if any.
 
     Raises UsageError or InputError where method, weights, device and settings do not go together.
     """
@@ -47,6 +49,7 @@ class Lifting:
         except (TypeError, ValueError, InputError):
             raise InputError(f"{path}: its header is damaged; fetch the file again") from None
         self.config, self._path = replace(config, steps=steps), path
+        self.refiner: Refiner | None = None
         self._other_input = metadata.get("input")
         self.record: dict[str, Any] = {
             "method": method,
@@ -57,11 +60,22 @@ class Lifting:
         }
 
     @classmethod
-    def of_videos(cls, method: str, weights: str | Path | None, device: str, config: LiftConfig) -> Lifting:
-        """The same, for what is seen in videos. Raises InputError for weights of a paper too, which want its screen
-        coordinates: before minutes of detection."""
+    def of_videos(
+        cls,
+        method: str,
+        weights: str | Path | None,
+        device: str,
+        config: LiftConfig,
+        refine: str | None = None,
+    ) -> Lifting:
+        """The same, for what is seen in videos. refine: what refines the result (`posecli.refine.choose`). Raises
+        InputError for weights of a paper too, which want its screen coordinates: before minutes of detection."""
         lifting = cls(method, weights, device, config)
         lifting._refuse_screen_coordinates()
+        lifting.record["refine"] = None
+        if refine is not None:
+            lifting.refiner = choose_refiner(refine, lifter=method, device=device)
+            lifting.record["refine"] = dict(lifting.refiner.record)
         return lifting
 
     def clouds(self, keypoints: Keypoints2D, heatmaps: Heatmaps | None) -> JointClouds | None:

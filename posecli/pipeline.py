@@ -53,6 +53,7 @@ def lift(
     end: float | None = None,
     fps: float | None = None,
     config: LiftConfig | None = None,
+    refine: str | None = None,
     device: str = "auto",
     offline: bool = False,
     reporter: Reporter | None = None,
@@ -77,6 +78,7 @@ def lift(
     swaps: what to do where left is taken for right.
     start, end: seconds; frames with start <= time < end. fps: rate of a folder of pictures, 30 by default.
     config: hypotheses, steps, seed, field of view, height, longest gap to bridge; see `LiftConfig`.
+    refine: what refines the motion, "d3prefiner", a file of its weights, or a filter (`posecli.refine.choose`).
     device: "auto", "cpu", "cuda" or "mps", for the lifter.
     reporter: is told of progress and warnings as they come.
 
@@ -88,7 +90,7 @@ def lift(
     clip = Clip.of(path, start, end, fps, keypoints, keypoints_format, size)
     seeing = _see(detector, detector_options, person, swaps, offline=offline)
     walk = Walk(clip, seeing, reporter or Silent())
-    lifting = Lifting.of_videos(method, weights, device, config or LiftConfig())
+    lifting = Lifting.of_videos(method, weights, device, config or LiftConfig(), refine)
     return walk.lift(walk.seeing.people(None)[0], lifting)
 
 
@@ -111,6 +113,7 @@ def lift_to_files(
     end: float | None = None,
     fps: float | None = None,
     config: LiftConfig | None = None,
+    refine: str | None = None,
     device: str = "auto",
     offline: bool = False,
     reporter: Reporter | None = None,
@@ -127,7 +130,7 @@ def lift_to_files(
     _refuse_to_overwrite(clip, Path(out), exports, person, overwrite)
     walk = Walk(clip, seeing, reporter or Silent())
     # A wrong name or value should fail before minutes of detection.
-    lifting = Lifting.of_videos(method, weights, device, config or LiftConfig())
+    lifting = Lifting.of_videos(method, weights, device, config or LiftConfig(), refine)
     return walk.write(lifting, Path(out), exports)
 
 

@@ -20,6 +20,8 @@ from posecli.machine import versions
 from posecli.media import open_media
 from posecli.media.frames import Frames
 from posecli.motion import Motion
+from posecli.refine.apply import Refiner, refine_motion
+from posecli.refine.choose import doubts
 from posecli.reporting import Reporter
 from posecli.seeing import Ledger, SeeConfig, Seeing, Someone
 
@@ -86,7 +88,20 @@ class Walk:
             "versions": versions(),
             "warnings": warnings,
         }
-        return replace(motion, settings=settings)
+        motion = replace(motion, settings=settings)
+        if lifting.refiner is None:
+            return motion
+        return self._refined(motion, lifting.refiner)
+
+    def _refined(self, motion: Motion, refiner: Refiner) -> Motion:
+        """The motion refined, with the joints from before it beside (`posecli refine` does the same to a file)."""
+        messages = doubts(refiner, str(motion.settings["method"]))
+        for message in messages:
+            self.ledger.warn(message)
+        with self.ledger.timed("refine", None, "pieces") as advance:
+            motion = refine_motion(motion, refiner, progress=advance)
+        motion.settings["refinements"][-1]["warnings"] = messages
+        return motion
 
     def export(self, motion: Motion, kind: str, target: Path) -> None:
         """Write one kind of file; a video needs the source, and is left out with a warning where that is gone."""

@@ -24,6 +24,8 @@ EPILOG = f"""[bold]Examples[/bold]
 
 The last detects nothing: it lifts what an earlier run detected.
 
+  posecli lift video.mp4 --refine savgol --out refined
+
   posecli lift two_people.mp4 --person all
 
 A set of results for everybody: two_people_p0.npz and so on. Otherwise whoever is largest over the clip is lifted.
@@ -66,6 +68,7 @@ def lift(
     max_gap: o.MaxGap = 0.5,
     smooth: o.Smooth = "7",
     fixed_bones: o.FixedBones = True,
+    refine: o.Refine = None,
     person: o.Person = defaults.PERSON,
     fix_swaps: o.FixSwaps = True,
     detector: o.Detector = defaults.DETECTOR,
@@ -112,7 +115,7 @@ with an estimated path of the pelvis through space. Frames with nobody are marke
             inputs[0] if inputs else None, keypoints=keypoints, keypoints_format=format, size=o.pixels(size),
             out=out, exports=kinds, overwrite=overwrite, method=method, weights=weights, detector=detector,
             detector_options=options, person=person, swaps=swaps, start=start, end=end, fps=fps, config=config,
-            device=device, offline=offline, reporter=say,
+            refine=refine, device=device, offline=offline, reporter=say,
         )  # fmt: skip
         summarise(say, outcome)
         return
@@ -134,6 +137,6 @@ with an estimated path of the pelvis through space. Frames with nobody are marke
     results = batch.lift_many(
         inputs, out=out, exports=kinds, method=method, weights=weights, start=start, end=end, fps=fps, config=config,
         seeing=SeeConfig(detector, options, person, swaps, offline=offline, overwrite=overwrite), device=device,
-        reporter=say, begins=begins, ended=ended,
+        refine=refine, reporter=say, begins=begins, ended=ended,
     )  # fmt: skip
     summarise_many(say, results)

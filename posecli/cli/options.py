@@ -171,6 +171,15 @@ FixedBones = Annotated[
         help="Bones keep one length through the clip, left and right alike; or as the lifter gives them.",
     ),
 ]
+Refine = Annotated[
+    str | None,
+    typer.Option(
+        "--refine",
+        metavar="NAME",
+        help="Refine the motion too: d3prefiner, a file of its weights, or a filter, savgol, one-euro or lowpass. The "
+        "joints from before it stay beside in the NPZ.",
+    ),
+]
 Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or mps.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never fetch anything.")]
 

@@ -74,8 +74,8 @@ def refine(
 ) -> None:
     """Refine 3D motion that exists already, with the unrefined joints kept beside it in the NPZ.
 
-    No weights of d3prefiner ship yet; the filters need none. Foreign files hold Human3.6M's 17 joints in the \
-camera's axes. Frames without a pose stay without one.
+    Weights of d3prefiner go by the lifter that made the file; the filters need none. Foreign files hold \
+Human3.6M's 17 joints in the camera's axes. Frames without a pose stay without one.
     """
     from posecli.refine.files import refine_file
     from posecli.refine.foreign import Beside

@@ -153,7 +153,7 @@ def detected_pairs(
     found = load_pairs(path, split)
     window = min(frames, found.xy.shape[1])
     again = np.pad(np.arange(window), (0, frames - window), mode="symmetric")
-    parts = []
+    parts: list[Pairs] = []
     for batch in paired_batches(found, window, _AT_ONCE, size_exponent=simulator.size_exponent):
         made = _lifted(lifter, batch, simulator, config, (seed, len(parts)))
         parts.append(Pairs(made.x2d[:, again], made.noisy[:, again], made.pose[:, again]))

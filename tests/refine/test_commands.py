@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -13,6 +14,7 @@ from posecli.errors import ExitCode
 from posecli.export.npz import load_npz, save_npz
 from posecli.media.write import VideoWriter
 from posecli.motion import Motion
+from posecli.weights import store
 
 
 @pytest.fixture
@@ -57,7 +59,7 @@ def test_a_foreign_file(seen: Callable[..., Motion], preds: Path, capsys: pytest
 @pytest.mark.parametrize(
     ("line", "code", "says"),
     [
-        ("refine preds.npz", ExitCode.INPUT, "no weights for d3prefiner ship with posecli yet"),
+        ("refine preds.npz --out no/such/out.mp4", ExitCode.USAGE, "ending in .npz"),
         ("refine nope.npz --method savgol", ExitCode.INPUT, "nope.npz does not exist"),
         ("refine preds.npz --method median", ExitCode.USAGE, "one of: d3prefiner, savgol, one-euro, lowpass"),
         ("refine preds.npz --method savgol --weights x", ExitCode.USAGE, "has no weights"),
@@ -84,6 +86,15 @@ def test_a_foreign_file(seen: Callable[..., Motion], preds: Path, capsys: pytest
             "preds.npz names no video; name the video with --video",
         ),
         ("export there.npz", ExitCode.INPUT, "there.npz is not a readable .npz file"),
+        ("render there.npz", ExitCode.INPUT, "there.npz is not a readable .npz file"),
+        ("render preds.npz --out x.avi", ExitCode.USAGE, "ending in .mp4 or .gif"),
+        ("render preds.npz --out preds.npz", ExitCode.USAGE, "ending in .mp4 or .gif"),
+        ("render preds.npz --out no/such.mp4", ExitCode.OUTPUT, "no such folder"),
+        ("render preds.npz --video gone.mp4", ExitCode.INPUT, "gone.mp4"),
+        ("lift x.mp4 --refine median", ExitCode.USAGE, "unknown refiner 'median'"),
+        ("bench refine --lifter median --refiner none", ExitCode.INPUT, "no weights for median ship"),
+        ("bench refine --refiner there.npz", ExitCode.INPUT, "no readable weights file"),
+        ("bench refine --keep x", ExitCode.USAGE, "--keep is for the detections of --video"),
     ],
 )
 def test_what_goes_wrong_is_one_line_and_leaves_nothing(
@@ -110,3 +121,65 @@ def test_a_video_is_found_again_by_its_bytes(seen: Callable[..., Motion], preds:
     Path("v.mp4").write_bytes(Path("v.mp4").read_bytes() + b"\0")  # not those bytes any more
     assert main(["export", "m.npz", "--to", "mp4", "--overwrite"]) == ExitCode.INPUT
     assert main(["export", "m.npz", "--to", "mp4", "--video", "v.mp4", "--overwrite"]) == ExitCode.OK
+
+
+def test_shipped_weights_go_by_the_lifter(
+    seen: Callable[..., Motion],
+    preds: Path,
+    weights: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    save_npz(seen(settings={"method": "mixste"}), "other.npz")
+    folder = Path("weights")
+    folder.mkdir()
+    monkeypatch.setattr(store, "shipped_folder", lambda: folder)
+    assert main(["refine", "preds.npz"]) == ExitCode.INPUT
+    assert "no weights of d3prefiner ship with posecli yet: make some" in capsys.readouterr().err
+    (folder / "d3prefiner-ddhpose.safetensors").write_bytes(weights.read_bytes())
+    assert main(["refine", "preds.npz"]) == ExitCode.OK
+    assert main(["refine", "other.npz"]) == ExitCode.INPUT
+    assert (
+        "no weights of d3prefiner for mixste ship with posecli (only for ddhpose)" in capsys.readouterr().err
+    )
+    (folder / "d3prefiner-any.safetensors").write_bytes(weights.read_bytes())
+    for name, used in (("preds", "d3prefiner-ddhpose"), ("other", "d3prefiner-any")):
+        assert main(["refine", f"{name}.npz", "--overwrite"]) == ExitCode.OK
+        done = load_npz(f"{name}.refined.npz").settings["refinements"]
+        assert done[0]["weights"] == f"{used}.safetensors"
+
+
+def test_lifting_and_refining_in_one_go(seen: Callable[..., Motion], preds: Path, weights: Path) -> None:
+    """`lift --refine` gives what `lift` and then `refine` give."""
+    sequence = {"S": {"walk": [seen().keypoints_2d[:60]]}}
+    layout = {"layout_name": "h36m", "num_joints": 17}
+    np.savez("2d.npz", positions_2d=np.array(sequence, object), metadata=np.array(layout, object))
+    line = ["lift", "--keypoints", "2d.npz", "--fps", "30", "--size", "1280x720", "--export", "npz,bvh"]
+    assert main([*line, "--out", "plain"]) == ExitCode.OK
+    assert main([*line, "--out", "both", "--refine", str(weights)]) == ExitCode.OK
+    plain, both = load_npz("plain/2d.npz"), load_npz("both/2d.npz")
+    assert both.unrefined_3d is not None and np.array_equal(both.unrefined_3d, plain.joints_3d)
+    assert main(["refine", "plain/2d.npz", "--weights", str(weights), "--out", "after.npz"]) == ExitCode.OK
+    assert np.array_equal(load_npz("after.npz").joints_3d, both.joints_3d)
+    assert np.abs(both.joints_3d - plain.joints_3d).max() > 0.05
+    done = both.settings["refinements"]
+    assert [d["method"] for d in done] == ["d3prefiner"] and done[0]["weights"] == weights.name
+    assert Path("both/2d.bvh").read_text() != Path("plain/2d.bvh").read_text()
+
+
+@pytest.mark.parametrize("ending", ["mp4", "gif"])
+def test_a_motion_is_drawn_without_its_source(
+    ending: str, seen: Callable[..., Motion], preds: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = np.arange(90) >= 20
+    joints = seen().joints_3d.copy()
+    joints[gone] = np.nan
+    save_npz(seen(joints, valid=~gone, image_size=(320, 180)), "m.npz")
+    assert main(["render", "m.npz", "--out", f"m.{ending}"]) == ExitCode.OK
+    assert "m.npz names no video: drawn without its pictures" in capsys.readouterr().err
+    with av.open(f"m.{ending}") as container:
+        pictures = list(container.decode(video=0))
+    # every frame, or 12.5 of them a second from 0 to 89/30 s
+    assert len(pictures) == {"mp4": 90, "gif": 38}[ending]
+    assert len(list(Path().iterdir())) == 3  # with preds.npz; nothing else is left
+    assert main(["render", "m.npz", "--out", f"m.{ending}"]) == ExitCode.OUTPUT
