@@ -27,7 +27,7 @@ from posecli.train.devices import main_process
 from posecli.train.loop import Progress, train
 from posecli.train.validation import validation_batches, wants_clouds
 from posecli.weights import store
-from posecli.weights.format import load_weights, read_header, save_weights
+from posecli.weights.format import load_weights, read_header, save_weights, weights_hash
 
 __all__ = ["TrainConfig", "make_weights"]
 
@@ -52,6 +52,7 @@ def make_weights(
     """
     model, start = _network(method, config)
     simulator = SimulatorConfig(**config.simulator)
+    detector = weights_hash(Path(simulator.detector_model)) if simulator.detector_model else ""
     if pairs is not None and simulator.rate != PAIRS_RATE:
         raise UsageError(
             f"the paired set has {PAIRS_RATE:g} frames/s, not the simulator's {simulator.rate:g}"
@@ -72,7 +73,12 @@ def make_weights(
         "validation": validation.as_dict(),
         "training": asdict(
             replace(
-                config, init=Path(config.init).name, model=model.config.to_dict() if start else config.model
+                config,
+                init=Path(config.init).name,
+                model=model.config.to_dict() if start else config.model,
+                simulator={
+                    k: Path(v).name if k == "detector_model" else v for k, v in config.simulator.items()
+                },
             )
         ),
         "steps_used": usual_steps(model),
@@ -86,6 +92,8 @@ def make_weights(
         metadata["pairs_sha256"] = store.sha256(pairs)
     if start:
         metadata["init_sha256"] = start
+    if detector:
+        metadata["detector_model_sha256"] = detector
     weights = folder / f"{method}-cmu.safetensors"
     card = weights.with_suffix(".md")
     if not main_process():
