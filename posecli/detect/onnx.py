@@ -51,10 +51,14 @@ class OnnxPose:
         self._session = Session(path, threads=threads)
         written = describe(path, self._session.metadata, preprocessing)
         width, height = written.input_size(path, self._session.input_size)
+        nothing = np.zeros((1, 3, height, width), np.float32)
         outputs = self._session.run(
-            np.zeros((1, 3, height, width), np.float32)
-        )  # fails now rather than later
-        self.preprocessing = written.build(PosePreprocessing, _usual(outputs, (width, height)))
+            nothing
+        )  # fails now rather than later, and tells shapes that the file leaves open
+        usual = _usual(outputs, (width, height))
+        if "skeleton" in written.entries:
+            usual["joints"] = ()  # they were those of the usual one
+        self.preprocessing = written.build(PosePreprocessing, usual)
         self._places = written.places
         self.version, self.weights_hash = path.stem, self._session.sha256
         self.skeleton = self.preprocessing.joint_set
@@ -72,9 +76,8 @@ class OnnxPose:
         settings, width, height = self.preprocessing, *self.preprocessing.input_size
         crop = BoxCrop.around(box, width / height, settings.padding)
         edges = settings.codec == "udp"
-        values = self._values(
-            self._session.run(settings.tensor(crop.cut(image, (width, height), edges=edges)))
-        )
+        shown = crop.cut(image, (width, height), edges=edges)
+        values = self._values(self._session.run(settings.tensor(shown)))
         if settings.codec == "simcc":
             x, y = values
             cells, scores = simcc_joints(x, y, self.format.kind)
@@ -132,7 +135,7 @@ def _order(outputs: Sequence[Output], size: tuple[int, int]) -> tuple[int, ...]:
     """Which outputs are SimCC's x and y, or which one the heatmaps; empty for another network's."""
     shapes = [output.shape for output in outputs]
     match shapes:
-        case [(1, _, _, _)]:
+        case [(1, _, rows, columns)] if rows > 1 and columns > 1:
             return (0,)
         case [(1, joints, first, *rest), (1, same, second, *more)] if (
             joints == same and not rest and not more

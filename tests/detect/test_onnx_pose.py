@@ -237,6 +237,8 @@ SIMCC = {"simcc_x": (1, 17, 384), "simcc_y": (1, 17, 512)}
         ({"a": (1, 1), "b": (1, 1), "c": (1, 1)}, {}, "", r"not SimCC's two vectors of one person"),
         ({"dets": (1, 100, 5), "labels": (1, 100)}, {}, "", r"not SimCC's two vectors of one person"),
         ({"heatmap": (1, 21, 64, 48)}, {}, "", r"gives 21 joints, coco17 has 17: write skeleton and joints"),
+        ({"heatmap": (1, 17, 1, 1)}, {}, 'codec = "udp"', r"not heatmaps of one person"),
+        ({"heatmap": (1, 26, 64, 48)}, {}, 'skeleton = "coco17"', r"gives 26 joints, coco17 has 17"),
         (SIMCC, {}, 'skeleton = "smpl"', r"model\.toml: skeleton must be one of .*coco17"),
         (SIMCC, {}, "split = 2", r"unknown entry 'split'; one of: channels, codec"),
         (SIMCC, {}, "simcc_split_ratio = 3", r"= 3 means vectors of 576 and 768"),
