@@ -104,6 +104,26 @@ def test_damaged_files(tmp_path: Path) -> None:
             assert "\n" not in str(caught.value)
 
 
+def test_a_changed_tensor_is_noticed(tmp_path: Path) -> None:
+    path, weights = tmp_path / "changed.pt", torch.arange(100, dtype=torch.float32)
+    torch.save(weights, path)
+    whole = path.read_bytes()
+    at = whole.index(weights.numpy().tobytes())
+    path.write_bytes(whole[: at + 7] + b"\x55" + whole[at + 8 :])
+    with pytest.raises(InputError, match="is damaged: a stored tensor is not what was written"):
+        load_tensor(read_checkpoint(path), path)
+
+
+def test_foreign_objects_are_kept_as_data_where_that_is_asked_for(tmp_path: Path) -> None:
+    path, model = tmp_path / "foreign.pt", collections.Counter("aab")
+    torch.save({"count": model, "name": Hostile(getattr, "text", "upper")}, path)
+    with pytest.raises(InputError, match=r"object of collections\.Counter"):
+        read_checkpoint(path)
+    read = read_checkpoint(path, inert=("collections.Counter", "builtins.getattr", "__builtin__.getattr"))
+    assert read["count"].origin == "collections.Counter" and read["count"].arguments == ({"a": 2, "b": 1},)
+    assert read["name"].origin.endswith("getattr") and read["name"].arguments == ("text", "upper")
+
+
 def test_other_files(tmp_path: Path) -> None:
     path = tmp_path / "file"
     with pytest.raises(InputError, match="cannot read"):
