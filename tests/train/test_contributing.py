@@ -14,7 +14,8 @@ import torch
 from posecli import methods
 from posecli.demo import shipped_motion
 from posecli.detect.keypoints import Keypoints2D
-from posecli.lifting import lift_keypoints
+from posecli.lifting import LiftConfig, lift_keypoints
+from posecli.loaded import Lifting
 from posecli.skeleton import H36M17
 from posecli.train import TrainConfig, make_weights
 from posecli.weights import format
@@ -55,10 +56,12 @@ def test_the_example_trains_is_saved_loaded_and_lifts(
         xy=xy, scores=np.full((40, 17), 0.9, np.float32), found=np.ones(40, bool),
         timestamps_s=np.arange(40) / 30, skeleton=H36M17, image_size=(1280, 720),
     )  # fmt: skip
-    motion = lift_keypoints(body, model)
+    motion = Lifting("linear", path, "cpu", LiftConfig())(body)  # its stated uncertainty included
+    assert (motion.joints_3d_std[:, 1:] > 0).all()
     assert np.isfinite(motion.joints_3d).all() and (motion.joints_3d[:, 0] == 0).all()
     # Doubling its one layer doubles the people.
     with torch.no_grad():
         for p in model.parameters():
             p.mul_(2)
-    np.testing.assert_allclose(lift_keypoints(body, model).joints_3d, 2 * motion.joints_3d, atol=1e-4)
+    twice = lift_keypoints(body, model, size_exponent=metadata["size_exponent"])
+    np.testing.assert_allclose(twice.joints_3d, 2 * motion.joints_3d, atol=1e-4)
