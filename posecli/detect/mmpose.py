@@ -65,6 +65,7 @@ class MMPose:
     name = "mmpose"
 
     def __init__(self, config: Path, checkpoint: Path) -> None:
+        self.weights_hash = weights_hash(checkpoint)  # first: a file that is missing is told at once
         settings = _read_config(config)
         config_hash = _hash_of(settings, config)  # before anything of it is changed
         with quiet():
@@ -78,7 +79,6 @@ class MMPose:
         self.format = HeatmapFormat(
             self.skeleton.joint_names, kind="probability", codec=self._codec.name, layout=self._codec.layout
         )
-        self.weights_hash = weights_hash(checkpoint)
         self.version = f"mmpose-{version('mmpose')} {config.stem}"
         self._settings = {
             "config": config.name,

@@ -278,7 +278,7 @@ def test_wrong_configs(configs: Path, tmp_path: Path, text: str, message: str) -
     path = tmp_path / "config.py"
     path.write_text(text)
     with pytest.raises(InputError, match=message) as caught:
-        MMPose(path, tmp_path / "none.pth")
+        MMPose(path, path)
     assert "\n" not in str(caught.value)
 
 
@@ -309,12 +309,15 @@ def test_lifts_to_the_end(made: Made, configs: Path, shared_data: Path, tmp_path
 def test_without_mmpose_the_commands_are_told(tmp_path: Path) -> None:
     if find_spec("mmpose") is not None:
         pytest.skip("mmpose is installed")
-    path = tmp_path / "config.py"
-    with pytest.raises(InputError, match="does not exist"):
-        MMPose(path, path)
+    path, checkpoint = tmp_path / "config.py", tmp_path / "weights.pth"
+    with pytest.raises(InputError, match=r"cannot read .*weights\.pth"):
+        MMPose(path, checkpoint)
+    checkpoint.touch()
+    with pytest.raises(InputError, match=r"config\.py does not exist"):
+        MMPose(path, checkpoint)
     path.write_text("x = 1")
     with pytest.raises(UsageError) as caught:
-        MMPose(path, path)
+        MMPose(path, checkpoint)
     assert all(command in str(caught.value) for command in INSTALL)
 
 
