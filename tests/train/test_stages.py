@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 import struct
 import sys
@@ -15,8 +16,9 @@ import torch
 from tensorboardX.proto.event_pb2 import Event
 from torch import Tensor
 
+from posecli.corpus.detector_model import shipped_model
 from posecli.corpus.store import load_corpus
-from posecli.errors import PosecliError, UsageError
+from posecli.errors import InputError, PosecliError, UsageError
 from posecli.methods import METHODS
 from posecli.methods.ddhpose import DDHPose, DDHPoseConfig
 from posecli.train import TrainConfig, make_weights
@@ -26,6 +28,7 @@ from posecli.train.devices import launch
 from posecli.train.loop import train
 from posecli.train.validation import Validation, validation_batches
 from posecli.weights.format import load_weights
+from posecli.weights.store import sha256
 
 MODEL = {"frames": 9, "width": 16, "depth": 1, "heads": 2, "drop_path": 0.0}
 SETTINGS: dict[str, Any] = {
@@ -152,3 +155,16 @@ def test_devices_that_are_not_there() -> None:
         with pytest.raises(UsageError, match="use --device cpu"):
             launch("cuda", "32-true")
         assert launch("auto", "bf16-mixed").device.type == "cpu"
+
+
+def test_another_detector_model_is_trained_with_and_recorded(corpus: Path, tmp_path: Path) -> None:
+    path = tmp_path / "fitted.json"
+    path.write_text(json.dumps(shipped_model().to_dict()), encoding="utf-8")
+    settings = {**SETTINGS, "simulator": {"detector_model": str(path)}}
+    weights, _ = make_weights("mixste", corpus, TrainConfig(**settings), tmp_path / "run")
+    metadata = load_weights(weights)[2]
+    assert metadata["detector_model_sha256"] == sha256(path)
+    assert metadata["training"]["simulator"] == {"detector_model": "fitted.json"}  # no folder of the maker's
+    path.unlink()
+    with pytest.raises(InputError, match=r"cannot read .*fitted\.json"):
+        make_weights("mixste", corpus, TrainConfig(**settings), tmp_path / "other")
