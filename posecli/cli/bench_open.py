@@ -41,6 +41,7 @@ def open_(
     weights: o.Weights = None,
     hypotheses: o.Hypotheses = 1,
     steps: o.Steps = None,
+    aggregate: o.Aggregate = "mean",
     seed: o.Seed = 0,
     keypoints: Annotated[
         str,
@@ -85,7 +86,7 @@ the mean acceleration over that of the truth, bone drift how much bones change t
         raise UsageError("--video detects for itself; leave --keypoints and --pairs away")
     if keep is not None and video is None:
         raise UsageError("--keep is for the detections of --video DIR")
-    config = LiftConfig(hypotheses=hypotheses, steps=steps, seed=seed)
+    config = LiftConfig(hypotheses=hypotheses, steps=steps, seed=seed, aggregate=aggregate)
     draw: Callable[[Path], None]
     coverage: Coverage | None
     if video is not None:
