@@ -17,7 +17,7 @@ from posecli.detect.people.crowd import Crowd
 from posecli.errors import OutputError
 from posecli.files import atomic_write
 from posecli.media.draw import DARK, FAINT, MIDDLE, draw_keypoints, text
-from posecli.reporting import Reporter, Silent
+from posecli.reporting import Advance, Reporter, Silent
 from posecli.seeing import Ledger, SeeConfig, Seeing
 from posecli.walk import folder_for_results
 
@@ -77,10 +77,10 @@ def inspect_video(
         raise OutputError(f"{sheet} exists; use --overwrite, or another folder with --out")
     ledger = Ledger(reporter or Silent())
     config = SeeConfig(detector, detector_options or DetectorOptions(), offline=offline)
-    crowd = Seeing(clip, config, ledger).follow(clip.open())
-    with folder_for_results(sheet.parent), ledger.timed("draw", len(crowd.times_s), "frames") as advance:
-        picture = _sheet(crowd, clip, advance)
-        encoded = cv2.imencode(".png", picture)[1].tobytes()
+    with folder_for_results(sheet.parent):
+        crowd = Seeing(clip, config, ledger).follow(clip.open())
+        with ledger.timed("draw", len(crowd.times_s), "frames") as advance:
+            encoded = cv2.imencode(".png", _sheet(crowd, clip, advance))[1].tobytes()
         with atomic_write(sheet) as part:
             part.write_bytes(encoded)
     people = tuple(
@@ -97,7 +97,7 @@ def inspect_video(
     )
 
 
-def _sheet(crowd: Crowd, clip: Clip, advance: Reporter | object) -> Image:
+def _sheet(crowd: Crowd, clip: Clip, advance: Advance) -> Image:
     """(H, W, 3) BGR; the video is read once more for it."""
     people = crowd.people[:_MOST_ROWS]
     keypoints = [crowd.keypoints(k) for k in range(len(people))]
@@ -119,6 +119,7 @@ def _sheet(crowd: Crowd, clip: Clip, advance: Reporter | object) -> Image:
             cell = _cell(frame.image, keypoints[number], row)
             text(cell, f"{frame.time_s:.2f} s", (6, height - 8), 11, MIDDLE)
             picture[top : top + height, left : left + width] = cell
+        advance(row + 1)
         if row == last:
             break
     for number, person in enumerate(people):

@@ -22,8 +22,8 @@ from posecli.cli.main import main
 
 HELPS = (
     [], ["lift"], ["detect"], ["inspect"], ["refine"], ["export"], ["demo"], ["train"], ["methods"], ["detectors"],
-    ["doctor"], ["weights"], ["weights", "list"], ["weights", "pull"], ["weights", "verify"], ["data"], ["data", "build"],
-    ["bench"], ["bench", "open"],
+    ["doctor"], ["weights"], ["weights", "list"], ["weights", "pull"], ["weights", "verify"], ["data"],
+    ["data", "build"], ["bench"], ["bench", "open"],
 )  # fmt: skip
 
 
