@@ -170,7 +170,7 @@ def trained(row: Row, bench: Bench) -> Path:
     asked = dict(row.settings)
     if row.before is not None:
         asked["init"] = str(trained(row.before, bench))
-    with only_one(folder):
+    with only_one(folder) as lock:
         fresh = not (folder / "checkpoint.pt").exists()
         write(folder / "config.toml", toml(asked))
         corpus = bench.data if not row.tiers else of_tiers(bench, row.tiers)
@@ -184,7 +184,7 @@ def trained(row: Row, bench: Bench) -> Path:
             "--config",
             folder / "config.toml",
         ]
-        seconds = posecli([*map(str, command), "--device", "cpu", "--out", str(folder)])
+        seconds = posecli([*map(str, command), "--device", "cpu", "--out", str(folder)], lock)
         # The time of a run that was stopped in between is not known, and is not guessed.
         write(
             record, json.dumps({"cpu_s": round(seconds, 1) if fresh else None, "settings": asked}, indent=1)
@@ -192,10 +192,16 @@ def trained(row: Row, bench: Bench) -> Path:
     return weights
 
 
-def posecli(arguments: list[str]) -> float:
-    """Run a command; returns the seconds of processor time it took. Raises RuntimeError with its last word."""
+def posecli(arguments: list[str], lock: int) -> float:
+    """Run a command; returns the seconds of processor time it took. Raises RuntimeError with its last word.
+
+    lock: an open file that the command holds as well, so that it is free only when the command has ended too.
+    """
     process = subprocess.Popen(
-        [sys.executable, "-m", "posecli", "--quiet", *arguments], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "posecli", "--quiet", *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+        pass_fds=(lock,),
     )
     assert process.stderr is not None
     said = process.stderr.read()
@@ -247,8 +253,8 @@ def of_tiers(bench: Bench, tiers: tuple[str, ...]) -> Path:
 
 
 @contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """Two processes never train into one folder. Raises RuntimeError where another one does."""
+def only_one(folder: Path) -> Iterator[int]:
+    """Two processes never train into one folder; gives the lock's file. Raises RuntimeError where another one does."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         try:
@@ -257,7 +263,7 @@ def only_one(folder: Path) -> Iterator[None]:
             raise RuntimeError(
                 f"{folder.name} is being trained by another process; run this line again"
             ) from None
-        yield
+        yield lock.fileno()
 
 
 # Table ----------------------------------------------------------------------------------------------------------
