@@ -36,6 +36,12 @@ class Published:
         """Mean of the printed row, which is not always the printed mean."""
         return sum(self.values) / len(self.values) if self.values else None
 
+    @property
+    def mean(self) -> float:
+        """The printed mean; that of the row where none is printed."""
+        found = self.row_mean if self.printed_mean is None else self.printed_mean
+        return float("nan") if found is None else found
+
     def to_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON."""
         return {**asdict(self), "row_mean": self.row_mean}

@@ -94,10 +94,10 @@ def _against(
             )  # fmt: skip
     said = False
     for r in results:
-        published = counterpart(r, measure)
-        if published is not None and published.printed_mean is not None:
+        row_of_paper = counterpart(r, measure)
+        if row_of_paper is not None:
             label = None if said else "published"
-            axes.plot(r.settings[along], published.printed_mean, "x", color="k", ms=8, label=label)
+            axes.plot(r.settings[along], row_of_paper.mean, "x", color="k", ms=8, label=label)
             said = True
     axes.set_xscale("log")
     axes.set_xticks(places, [str(p) for p in places])
@@ -117,7 +117,7 @@ def _histogram(axes: Any, results: Sequence[BenchResult]) -> None:
                 edges, share, HISTOGRAM_MM, align="edge", color=_OURS, edgecolor="w", lw=0.5, label=label
             )
         else:
-            axes.step(edges, share, where="post", color=_LINES[number], label=label)
+            axes.stairs(share, [*edges, edges[-1] + HISTOGRAM_MM], color=_LINES[number], lw=1.5, label=label)
     axes.set_title("errors of single joints, mean hypothesis (the last bar holds all beyond)")
     if not any(result.errors.any() for result in results):
         axes.text(0.5, 0.5, "not known: no cameras", ha="center", transform=axes.transAxes)

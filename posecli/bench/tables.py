@@ -67,7 +67,7 @@ def sweep_table(results: Sequence[BenchResult]) -> Table:
             cells = [str(used.get("hypotheses")), str(used.get("steps")), name]
             for measure in printed:
                 row = counterpart(result, measure) if name == result.aggregation else None
-                cells += [_two(result.mean(measure, name)), _one(row.printed_mean if row else None)]
+                cells += [_two(result.mean(measure, name)), _one(row.mean if row else None)]
             lines.append(tuple(cells))
     heads = [part for title in printed.values() for part in (title, f"{title} published")]
     return Table(("H", "W", "pose", *heads), tuple(lines))
@@ -107,6 +107,8 @@ def compare(first: dict[str, Any], second: dict[str, Any]) -> tuple[Table, list[
 
     Raises InputError where one is no such result, or of another data set.
     """
+    if "runs" in first or "runs" in second:
+        raise InputError("one holds several runs; measure with one number of hypotheses and of steps")
     layout = LAYOUTS.get(str(first.get("bench")))
     if layout is None or first.get("bench") != second.get("bench"):
         raise InputError(

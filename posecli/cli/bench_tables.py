@@ -228,7 +228,13 @@ def _bench(
         for line in tables.remarks(first):
             say.fact("note", line)
         seconds = {stage: sum(r.seconds[stage] for r in results) for stage in ("lift", "score")}
-        made_by(say, results[-1].to_dict(), {"load": first.seconds["load"], **seconds})
+        used = {
+            key: ", ".join(dict.fromkeys(str(r.settings[key]) for r in results))
+            for key in ("hypotheses", "steps")
+        }
+        told = first.to_dict()
+        told["settings"] = {**first.settings, **used}
+        made_by(say, told, {"load": first.seconds["load"], **seconds})
         written(say, [path for path in (out, plot) if path is not None])
 
 

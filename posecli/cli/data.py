@@ -101,10 +101,12 @@ def fit(
     written(say, [out])
 
 
-@app.command(epilog="[bold]Example[/bold]\n\n  posecli data check h36m FOLDER")
+@app.command(
+    epilog="[bold]Examples[/bold]\n\n  posecli data check h36m FOLDER\n\n  posecli data check 3dhp FOLDER"
+)
 def check(
     context: typer.Context,
-    dataset: Annotated[str, typer.Argument(help="Which data set: h36m.")],
+    dataset: Annotated[str, typer.Argument(help="Which data set: h36m, 3dhp or humaneva.")],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where its files lie.")],
 ) -> None:
     """Say which files of a licensed data set are there, which are missing and who gives them; exits non-zero where

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from dataset_fixtures import script
+from tiny_networks import tiny_weights
 
 from posecli.cli.main import main
 from posecli.errors import ExitCode
@@ -110,6 +111,46 @@ def test_without_data_the_papers_tables(capsys: pytest.CaptureFixture[str]) -> N
     assert {r["keypoints"] for r in json.loads(capsys.readouterr().out)["published"]} == {"gt"}
 
 
+def test_the_other_data_sets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    script().write_3dhp(Path("3dhp"), 12)
+    tiny_weights(tmp_path, "d3dp", "3dhp")
+    line = ["bench", "3dhp", "--data", "3dhp", "-w", "3dhp-d3dp.safetensors"]
+    assert main([*line, "--format", "csv", "--out", "one.json"]) == 0
+    rows = list(csv.reader(io.StringIO(capsys.readouterr().out)))
+    assert [row[:2] for row in rows[1:4]] == [
+        ["PCK", "D3DP, H=1 W=1 (published)"], ["PCK", "d3dp (measured, official, J-Agg)"], ["PCK", "difference"]
+    ]  # fmt: skip
+    assert rows[0][2:] == [*(f"TS{k}" for k in range(1, 7)), "printed mean", "mean of row"]
+    one = json.loads(Path("one.json").read_text())
+    assert one["settings"]["truth"] == "annot3" and one["units"]["pck"] == "%"
+    assert main([*line, "-H", "2,1", "-W", "1,2", "--plot", "p.svg", "--out", "all.json"]) == 0
+    said = capsys.readouterr().out
+    assert "lifted   hypotheses 1, 2, steps 1, 2, seed 0, on cpu" in said
+    runs = json.loads(Path("all.json").read_text())["runs"]
+    assert [(r["settings"]["hypotheses"], r["settings"]["steps"]) for r in runs] == [
+        (1, 1),
+        (2, 1),
+        (1, 2),
+        (2, 2),
+    ]
+    assert runs[0]["measured"] == one["measured"]
+    assert "\n2\t2\tJ-Agg\t" in said and Path("p.svg").read_text().startswith("<?xml")
+    assert main(["bench", "compare", "one.json", "all.json"]) == ExitCode.INPUT
+    assert "one holds several runs" in capsys.readouterr().err
+    assert main(["bench", "humaneva", "--format", "csv"]) == 0
+    rows = list(csv.reader(io.StringIO(capsys.readouterr().out)))
+    assert len(rows) == 5 and rows[1][3:6] == ["13.6", "11.6", "16.7"] and rows[0][3] == "Walk S1"
+    assert main(["bench", "3dhp", "--method", "ddhpose"]) == 0
+    said = capsys.readouterr().out
+    assert "PCK, AUC, MPJPE DDHPose, H=1 W=1, gt: Cai et al." in said and "nothing here was measured" in said
+    assert main(["data", "check", "3dhp", "3dhp"]) == ExitCode.INPUT
+    said = capsys.readouterr()
+    assert "0 px from the keypoints: annot3" in said.out and "annot3 frames, univ_annot3 frames" in said.err
+
+
 class Attack:
     def __reduce__(self):
         return os.system, ("touch ran",)
@@ -128,6 +169,20 @@ class Attack:
         (["bench", "h36m", "--data", ".", "-w", "x"], ExitCode.INPUT, "there is no weights file x"),
         (["bench", "h36m", "--protocol", "mine"], ExitCode.USAGE, "protocol must be one of official, clean"),
         (["bench", "h36m", "--format", "xml"], ExitCode.USAGE, "rich, markdown, latex, csv, json"),
+        (
+            ["bench", "3dhp", "--data", ".", "-w", "x", "-H", "1,x"],
+            ExitCode.USAGE,
+            "up to 20 of them with commas",
+        ),
+        (["bench", "3dhp", "--data", "."], ExitCode.USAGE, "--data needs --weights FILE"),
+        (["bench", "3dhp", "--out", "x"], ExitCode.USAGE, "which needs MPI-INF-3DHP; name its folder"),
+        (
+            ["bench", "humaneva", "-m", "ddhpose"],
+            ExitCode.USAGE,
+            "nothing is published of that; methods: diffupose",
+        ),
+        (["weights", "convert", "bad.pt"], ExitCode.INPUT, "an object of posix.system"),
+        (["weights", "convert", "cut.pt"], ExitCode.INPUT, "cut.pt is not a"),
         (["bench", "compare", "a", "b"], ExitCode.INPUT, "cannot read a"),
         (["bench", "compare", "bad.pt", "bad.pt"], ExitCode.INPUT, "bad.pt is no result file"),
         (
