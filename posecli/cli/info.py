@@ -46,11 +46,10 @@ def methods(
     from posecli.weights.format import read_header
 
     say: Output = context.obj
-    found = [
-        (name, weights)
-        for name in METHODS
-        for weights in [w for w in store.shipped() if w.method == name] or [None]
-    ]
+    weights_of: dict[str, list[ShippedWeights | None]] = {name: [] for name in METHODS}
+    for file in store.shipped():
+        weights_of.get(file.method, []).append(file)
+    found = [(name, weights) for name, files in weights_of.items() for weights in files or [None]]
     rows = []
     with say.stage("time", len(found), "lifters") if speed else nullcontext(lambda done: None) as advance:
         for done, (name, weights) in enumerate(found):
