@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-_COMMAND = "`posecli bench open`"
+_COMMAND = re.compile(
+    r"`posecli bench open( (-w|--weights) \S+)?`"
+)  # with other options it measures something else
 _COLUMNS = ("MPJPE (mm)", "P-MPJPE (mm)")
 
 
@@ -24,10 +27,12 @@ def open_figures(card: Path) -> OpenFigures | None:
     """
     if not card.is_file():
         return None
-    _, found, rest = card.read_text(encoding="utf-8").partition(_COMMAND)
-    if not found:
+    text = card.read_text(encoding="utf-8")
+    command = _COMMAND.search(text)
+    if command is None:
         return None
-    rows = [_cells(line) for line in rest.partition("\n## ")[0].splitlines() if line.startswith("|")]
+    section = text[command.end() :].partition("\n## ")[0]
+    rows = [_cells(line) for line in section.splitlines() if line.startswith("|")]
     heading = next((row for row in rows if set(_COLUMNS) <= set(row)), None)
     total = next((row for row in rows if row[0] == "all"), None)
     if heading is None or total is None or len(heading) != len(total):

@@ -24,6 +24,8 @@ TABLE = """| by |  | MPJPE (mm) | P-MPJPE (mm) | frames |
         ("# card\n\nBy `posecli bench open`: people.\n\n## Later\n\n" + TABLE, None),
         ("By `posecli bench open`:\n\n" + TABLE.replace("86.1", "good"), None),
         ("By `posecli bench open`:\n\n" + TABLE.replace("| all | all ", "| all "), None),
+        (f"By `posecli bench open --weights runs/2/w.safetensors`:\n\n{TABLE}", OpenFigures(86.1, 60.9)),
+        (f"By `posecli bench open --keypoints true`:\n\n{TABLE}", None),
         ("nothing", None),
     ],
 )
