@@ -224,12 +224,16 @@ def _fit(
     _, count, dims = samples.shape
     # About the frame's own middle: there the products below keep their digits.
     middle = samples.mean(dim=1, keepdim=True)
-    x = (samples - middle).mT.contiguous()  # (B, D, N)
-    products = x * x if pairs.shape[1] == dims else x[:, pairs[0]] * x[:, pairs[1]]
-    features = torch.cat([products, x, torch.ones_like(x[:, :1])], dim=1)
-    # Rounding of a full covariance must not make it indefinite either.
-    rounding = 30 * torch.finfo(x.dtype).eps * x.square().mean(dim=2).amax(dim=1)
-    ball = floor + (rounding if pairs.shape[1] > dims else torch.zeros_like(rounding))
+    features = samples.new_ones(len(samples), pairs.shape[1] + dims + 1, count)
+    products, x = features[:, : pairs.shape[1]], features[:, pairs.shape[1] : -1]  # x: (B, D, N)
+    torch.sub(samples.mT, middle.mT, out=x)
+    ball = samples.new_full((len(samples),), floor)
+    if pairs.shape[1] == dims:
+        torch.mul(x, x, out=products)
+    else:
+        torch.mul(x[:, pairs[0]], x[:, pairs[1]], out=products)
+        # Rounding of a full covariance must not make it indefinite either.
+        ball = ball + 30 * torch.finfo(x.dtype).eps * x.square().mean(dim=2).amax(dim=1)
     count_kinds = draws.shape[1]
     history: list[Tensor] = []
     if start is None:

@@ -28,7 +28,7 @@ from posecli.weights.format import load_weights, save_weights
 ENCODER = {"width": 16, "depth": 1, "heads": 2}
 TINY = DiffPoseConfig(
     frames=5, context_model=ENCODER, width=8, blocks=1, heads=2, timesteps=10, components=2, samples=300,
-    covariance="diagonal", em_iterations=6, chains=2, train_frames=2,
+    target="previous", em_iterations=6, chains=2, train_frames=2,
 )  # fmt: skip
 WRIST = H36M17.index("LWrist")
 
@@ -308,6 +308,35 @@ def test_the_context_is_the_pretrained_lifter_and_stays_frozen() -> None:
 def test_wrong_settings_are_named(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(TINY, **changes)  # type: ignore[arg-type]
+
+
+def test_training_asks_for_the_clouds_of_the_frames_it_diffuses() -> None:
+    class Asked:
+        """Clouds about the joints, or one hand's elsewhere."""
+
+        def __init__(self, x2d: Tensor, shift: float) -> None:
+            self.x2d, self.shift, self.frames = x2d, shift, torch.empty(0)
+
+        def draw(self, frames: Tensor, count: int, generator: torch.Generator) -> Tensor:
+            self.frames = frames
+            x2d = self.x2d[torch.arange(len(frames))[:, None], frames].clone()
+            x2d[:, :, WRIST] += self.shift
+            return x2d[..., None, :] + 0.02 * torch.randn(*x2d.shape[:3], count, 2, generator=generator)
+
+        def of(self, windows: slice) -> Asked:
+            raise AssertionError("nobody asks for a part")
+
+    model, (pose, x2d) = tiny(components=1), windows()
+    losses = []
+    for shift in (0.0, 0.0, 2.0):
+        asked = Asked(x2d, shift)
+        losses.append(model.loss(x2d, pose, generator=seeded(0), clouds=asked).total.item())
+        assert asked.frames.shape == (2, 2) and int(asked.frames.min()) >= 0 and int(asked.frames.max()) < 5
+    assert losses[0] == losses[1] != losses[2]
+    standard = tiny(components=0)
+    nobody = Asked(x2d, 0.0)
+    standard.loss(x2d, pose, generator=seeded(0), clouds=nobody)
+    assert not len(nobody.frames)  # the standard diffusion knows no heatmaps
 
 
 ABLATIONS = {
