@@ -41,7 +41,7 @@ class Table:
 
     def markdown(self) -> str:
         """A pipe table; words left, numbers right."""
-        words = sum(not _number(cell) for cell in self.rows[-1])
+        words = next((k for k, cell in enumerate(self.rows[-1]) if cell == "-" or _number(cell)), 0)
         rule = ["---" if k < words else "---:" for k in range(len(self.headings))]
         lines = [self.headings, rule, *self.rows]
         return "\n".join("| " + " | ".join(c.replace("|", "\\|") for c in line) + " |" for line in lines)

@@ -173,6 +173,7 @@ def test_humaneva_with_and_without_cameras(tmp_path: Path) -> None:
     columns = result.layout.columns
     assert result.row("p2") == pytest.approx([np.mean(found[c]) for c in columns], abs=1e-3)
     assert result.mean("p1") > result.mean("p2")
+    assert not any("cameras do not follow" in line for line in remarks(result))
     (tmp_path / "data_2d_humaneva15_hr.npz").write_bytes(
         (tmp_path / "data_2d_humaneva15_gt.npz").read_bytes()
     )

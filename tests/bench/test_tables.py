@@ -122,6 +122,7 @@ def test_rows_of_the_other_data_sets() -> None:
     table = published_table("humaneva", [row])
     assert table.rows[0][:4] == ("P-MPJPE", "DiffuPose, N=10 (published)", "gt", "12.6")
     assert table.rows[0][-2:] == ("-", "15.71")
+    assert table.markdown().splitlines()[1] == "| --- | --- | --- |" + " ---: |" * 11
 
 
 def result_3dhp(hypotheses: int, steps: int, error: float) -> BenchResult:
