@@ -5,7 +5,9 @@ reproject: of every joint, in every frame by itself, the hypothesis that is seen
     equals. That is J-Agg (JPMA) of D3DP (Shan et al., ICCV 2023), which DDHPose's tables use too. The papers project
     with the true camera and the true path of the root. Nobody has those for a video: here the camera is the assumed
     one, and the path is estimated from the mean of the hypotheses. An extension, then, and not the papers' measure.
-    Joints that come from different hypotheses need not agree in the lengths of their bones.
+    Joints that come from different hypotheses need not agree in the lengths of their bones, and the choice follows
+    the detector's errors: on every eighth clip of the open benchmark (915 frames, ddhpose, 5 hypotheses, 5 steps)
+    MPJPE / P-MPJPE were 70.4 / 53.4 mm and jitter 3.0, those of the mean 67.2 / 48.8 mm and 0.8.
 none: the first hypothesis alone, which is what a run with one hypothesis and the same seed gives.
 """
 
