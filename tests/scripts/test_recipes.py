@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from posecli.methods import METHODS
-from posecli.refine.train import RefinerTraining
+from posecli.refine.settings import RefinerTraining
 from posecli.train.config import TrainConfig
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
