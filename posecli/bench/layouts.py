@@ -32,6 +32,8 @@ class Layout:
 
 _PLAIN = {"p1": "P1 (mm)", "p2": "P2 (mm)", "p3": "N-MPJPE (mm)", "velocity": "MPJVE (mm/frame)"}
 
+_PEOPLE = tuple(f"{action} {person}" for action in humaneva.ACTIONS for person in humaneva.PEOPLE)
+
 LAYOUTS = {
     layout.bench: layout
     for layout in (
@@ -46,8 +48,7 @@ LAYOUTS = {
             "the six test sequences", overlap="last", batch=2, agreed=("ddhpose", "d3dp"),
         ),
         Layout(
-            "humaneva", "HumanEva-I",
-            *[tuple(f"{action} {person}" for action in humaneva.ACTIONS for person in humaneva.PEOPLE)] * 2,
+            "humaneva", "HumanEva-I", _PEOPLE, _PEOPLE,
             {"p2": "P-MPJPE"}, {**_PLAIN, "p1": "MPJPE (mm)", "p2": "P-MPJPE (mm)"},
             "the validation takes of S1, S2 and S3",
         ),
