@@ -37,9 +37,8 @@ def main() -> None:
         below, area, frames = below + pck(errors) * len(g), area + auc(errors) * len(g), frames + len(g)
     took, busy = time.perf_counter() - clock, time.process_time() - processor
     values = ", ".join(f"{m} {totals.mean('P-Agg', m):.2f}" for m in ("p1", "p2", "p3", "velocity"))
-    print(
-        f"{frames} frames in {took:.1f} s ({busy:.1f} s of processor time): {values}, PCK@150 {below / frames:.2f}, AUC {area / frames:.2f}"
-    )
+    print(f"{frames} frames in {took:.1f} s ({busy:.1f} s of processor time): {values},")
+    print(f"PCK@150 {below / frames:.2f}, AUC {area / frames:.2f}, J-Agg {totals.mean('J-Agg', 'p1'):.2f}")
 
 
 if __name__ == "__main__":

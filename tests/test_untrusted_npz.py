@@ -154,3 +154,26 @@ def test_names(tmp_path: Path) -> None:
     assert untrusted_npz.npz_names(tmp_path / "a.npz") == ("one", "two")
     with pytest.raises(InputError, match="holds no three"):
         read_npz(tmp_path / "a.npz", "one", "three")
+
+
+def test_whatever_byte_is_wrong_it_ends_in_one_line_or_in_data(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for protocol in (2, 4):
+        whole = pickle.dumps({k: v for k, v in honest().items() if k != "objects"}, protocol)
+        for _ in range(150):
+            content = bytearray(whole)
+            for place in rng.integers(0, len(content), rng.integers(1, 4)):
+                content[place] = rng.integers(0, 256)
+            try:
+                read_npz(pickled(tmp_path / "a.npz", bytes(content)), "data")
+            except InputError as error:
+                assert "a.npz" in str(error)
+
+
+def test_cut_archives(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "a.npz", data=np.array(honest(), dtype=object))
+    whole = (tmp_path / "a.npz").read_bytes()
+    for length in range(0, len(whole), max(1, len(whole) // 25)):
+        (tmp_path / "a.npz").write_bytes(whole[:length])
+        with pytest.raises(InputError, match=r"a\.npz"):
+            read_npz(tmp_path / "a.npz", "data")

@@ -387,5 +387,5 @@ def test_a_pickle_of_ours_is_not_trusted_either(tmp_path: Path) -> None:
     """The archive's inner pickle may name numpy's arrays and scalars, and nothing else of numpy."""
     path = tmp_path / "state.npz"
     np.savez(path, positions_2d=np.array(np.random.RandomState(0), dtype=object))
-    with pytest.raises(InputError, match="holds an object of numpy.random"):
+    with pytest.raises(InputError, match=r"holds an object of numpy\.random"):
         load_foreign(path, "vp3d", ASIDE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from cases import GOLDEN
@@ -81,6 +82,29 @@ def test_files_of_none(tmp_path: Path) -> None:
     torch.save([1, 2], path)
     with pytest.raises(InputError, match="it holds no tensors"):
         method_of(path)
+
+
+@pytest.mark.parametrize("file", ["mixste_f9/checkpoint.bin", "stcformer/checkpoint.pth"])
+def test_damaged_checkpoints_end_in_one_line_or_in_their_method(
+    file: str, shared_data: Path, tmp_path: Path
+) -> None:
+    """A zip container and an older one, with bytes changed anywhere."""
+    whole, path = (shared_data / "golden" / file).read_bytes(), tmp_path / "damaged.pt"
+    rng = np.random.default_rng(0)
+    request = Request("mixste", "h36m") if "mixste" in file else Request("stcformer", "h36m", frames=27)
+    for number in range(25):
+        content = bytearray(whole)
+        # the structure lies at the beginning or, of zip files, at the end as well
+        reach = len(content) if number % 3 == 0 else 3000
+        for place in rng.integers(0, min(reach, len(content)), 3):
+            content[-place if number % 2 else place] = rng.integers(0, 256)
+        path.write_bytes(bytes(content))
+        try:
+            method_of(path)
+            if number % 5 == 0:
+                convert_official(path, request)
+        except (InputError, UsageError) as error:
+            assert "damaged.pt" in str(error) or "not finite" in str(error)
 
 
 def test_joints_say_which_data_set(shared_data: Path) -> None:
