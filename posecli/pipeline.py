@@ -165,12 +165,12 @@ def lift_or_skip(
 
 def _earlier(clip: Clip, out: Path, person: str) -> list[tuple[Motion, str]]:
     """Motions that an earlier run made of the same source, with what their files are called; none if one is gone."""
-    first = earlier_motion(out / f"{stems(clip, person, 1)[0]}.npz", clip.path)
+    first = earlier_motion(out / f"{stems(clip, person, [0])[0]}.npz", clip.path)
     if first is None:
         return []
     who = first.settings["detection"].get("person")
     count = int(who.get("count", 1)) if person == ALL and isinstance(who, dict) else 1
-    names = stems(clip, person, count)
+    names = stems(clip, person, range(count))
     motions = [first, *(earlier_motion(out / f"{stem}.npz", clip.path) for stem in names[1:])]
     return [
         (m, stem) for m, stem in zip(motions, names, strict=True) if m is not None and None not in motions
@@ -233,7 +233,7 @@ def _see(
 
 
 def _refuse_to_overwrite(clip: Clip, out: Path, kinds: Sequence[str], person: str, overwrite: bool) -> None:
-    targets = [out / f"{stem}.{kind}" for kind in kinds for stem in stems(clip, person, 1)]
+    targets = [out / f"{stem}.{kind}" for kind in kinds for stem in stems(clip, person, [0])]
     if (
         person == ALL and out.is_dir()
     ):  # how many there are shows later; somebody's results may lie there by then

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
@@ -119,9 +119,8 @@ class Seeing:
             raise UsageError(f"{self.clip.path} holds {who}; for --person {asked} give the video")
         return [someone]
 
-    def stems(self, count: int) -> list[str]:
-        """What the results of `count` people are called."""
-        return stems(self.clip, self.config.person, count)
+    def _stems(self, numbers: Sequence[int]) -> list[str]:
+        return stems(self.clip, self.config.person, numbers)
 
     def detect(self, folder: Path | None) -> list[Someone]:
         """Detect, keeping the heatmaps in `folder`; raises NobodyError (and leaves no file) without a person."""
@@ -136,7 +135,7 @@ class Seeing:
             places = chosen(self.config.person, presences)
             found = []
             before = list(self.ledger.warnings)
-            for place, stem in zip(places, self.stems(len(places)), strict=True):
+            for place, stem in zip(places, self._stems(places), strict=True):
                 who = record(self.config.person, place, presences, len(crowd.times_s))
                 made = {**wanted, "person": who, "warnings": before}
                 tracks = [track.number for track in crowd.people[place].tracks]
@@ -181,13 +180,13 @@ class Seeing:
 
     def _earlier(self, folder: Path, wanted: dict[str, Any]) -> list[Someone]:
         """What an earlier run left in `folder`, if that is just what is wanted; empty otherwise."""
-        first = folder / f"{self.stems(1)[0]}{DETECTIONS_SUFFIX}"
+        first = folder / f"{self._stems([0])[0]}{DETECTIONS_SUFFIX}"
         if not first.exists():
             return []
         obstacle, files = reuse_obstacle(first, wanted), [first]
         if obstacle is None and self.config.person == ALL:
             count = load_detections(first).keypoints.provenance["person"]["count"]
-            files = [folder / f"{stem}{DETECTIONS_SUFFIX}" for stem in self.stems(count)]
+            files = [folder / f"{stem}{DETECTIONS_SUFFIX}" for stem in self._stems(range(count))]
             obstacles = [reuse_obstacle(f, wanted) if f.exists() else "of others it is gone" for f in files]
             obstacle = next(filter(None, obstacles), None)
         if obstacle is not None:
@@ -195,7 +194,9 @@ class Seeing:
             return []
         for file in files:
             self.ledger.reporter.note(f"using the detections of an earlier run: {file}")
-        return [self._load(file, stem) for file, stem in zip(files, self.stems(len(files)), strict=True)]
+        return [
+            self._load(file, stem) for file, stem in zip(files, self._stems(range(len(files))), strict=True)
+        ]
 
     def _given(self, file: Path, folder: Path | None) -> list[Someone]:
         """What another tool found, kept in `folder` like our own detections."""
@@ -207,7 +208,8 @@ class Seeing:
             source = source_identity(clip.path) | ({} if clip.fps is None else {"fps": clip.fps})
         everybody = load_people(file, clip.keypoints_format, timing, self.config.person, self.config.swaps)
         before, found = list(self.ledger.warnings), []
-        for keypoints, stem in zip(everybody, self.stems(len(everybody)), strict=True):
+        stems = self._stems([keypoints.provenance["person"]["id"] for keypoints in everybody])
+        for keypoints, stem in zip(everybody, stems, strict=True):
             made = keypoints.provenance
             for message in made["warnings"]:
                 self.ledger.warn(message)
@@ -281,10 +283,10 @@ class Seeing:
             return make(progress=fetching)
 
 
-def stems(clip: Clip, person: str, count: int) -> list[str]:
-    """What the results of `count` people are called."""
+def stems(clip: Clip, person: str, numbers: Sequence[int]) -> list[str]:
+    """What the results of the people of these numbers are called (only one, unless `person` is "all")."""
     if person == ALL and not clip.is_detections:
-        return [f"{clip.stem}_p{k}" for k in range(count)]
+        return [f"{clip.stem}_p{number}" for number in numbers]
     return [clip.stem]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from posecli.clip import Clip
+from posecli.detect.people.choose import ALL
 from posecli.detect.provenance import difference, source_identity
 from posecli.errors import OutputError
 from posecli.export import EXPORTERS
@@ -65,11 +67,21 @@ class Walk:
                 motions.append(self.lift(someone, lifting))
                 for kind in kinds:
                     self.export(motions[-1], kind, folder / f"{someone.stem}.{kind}")
+            self._warn_of_others(folder, people)
         reused = None if people[0].made else people[0].file
         ledger = self.ledger
         return Outcome(
             motions[0], self.files, ledger.seconds, ledger.warnings, self.notes, reused, others=motions[1:]
         )
+
+    def _warn_of_others(self, folder: Path, people: Sequence[Someone]) -> None:
+        """Sets of results that an earlier run made of people who are not found any more."""
+        if self.seeing.config.person != ALL:
+            return
+        name = re.compile("(" + re.escape(self.clip.stem) + r"_p\d+)\.(npz|bvh|mp4|detections\.h5)")
+        there = {match[1] for path in folder.iterdir() if (match := name.fullmatch(path.name))}
+        if old := sorted(there - {someone.stem for someone in people}):
+            self.ledger.warn(f"{folder} still holds {', '.join(old)} of an earlier run with more people")
 
     def lift(self, someone: Someone, lifting: Lifting) -> Motion:
         """Keypoints → motion, with everything that made it written into its settings."""

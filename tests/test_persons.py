@@ -77,10 +77,11 @@ def test_what_is_there_is_kept_and_used_again(both: Outcome, video: Path) -> Non
     assert result.error is None and result.outcome is not None
     assert result.outcome.skipped and len(result.outcome.motions) == 2
     assert {p.name: p.stat().st_mtime_ns for p in folder.iterdir()} == before
-    (folder / "cam02_p1.npz").unlink()
+    (folder / "cam02_p1.npz").rename(folder / "cam02_p7.npz")  # as if there had been more people once
     again = lift_to_files(video, out=folder, exports=("npz",), person="all", overwrite=True)
     assert again.reused == folder / "cam02_p0.detections.h5" and "detect" not in again.seconds
     assert (folder / "cam02_p1.npz").is_file()
+    assert again.warnings[-1] == f"{folder} still holds cam02_p7 of an earlier run with more people"
 
 
 def test_one_of_them_and_a_sheet_of_all(
