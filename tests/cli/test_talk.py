@@ -21,9 +21,9 @@ from posecli.cli.app import app
 from posecli.cli.main import main
 
 HELPS = (
-    [], ["lift"], ["detect"], ["inspect"], ["refine"], ["export"], ["demo"], ["train"], ["methods"], ["detectors"],
-    ["doctor"], ["weights"], ["weights", "list"], ["weights", "pull"], ["weights", "verify"], ["data"],
-    ["data", "build"], ["bench"], ["bench", "open"],
+    [], ["lift"], ["detect"], ["inspect"], ["refine"], ["export"], ["render"], ["demo"], ["train"], ["methods"],
+    ["detectors"], ["doctor"], ["weights"], ["weights", "list"], ["weights", "pull"], ["weights", "verify"], ["data"],
+    ["data", "build"], ["bench"], ["bench", "open"], ["bench", "refine"],
 )  # fmt: skip
 
 
@@ -31,7 +31,7 @@ def examples() -> list[list[str]]:
     """Every line in a help text that begins with `posecli`, as words."""
     texts = [
         importlib.import_module(f"posecli.cli.{name}").EPILOG
-        for name in ("lift", "detect", "inspect", "refine", "export", "demo", "train")
+        for name in ("lift", "detect", "inspect", "refine", "export", "render", "demo", "train")
     ]
     for group in app.registered_groups:
         assert group.typer_instance is not None
