@@ -17,7 +17,7 @@ from posecli.methods.base import Clouds, HeatmapLifter, Lifter, usual_steps
 from posecli.skeleton import LIMBS
 from posecli.train.config import TrainConfig
 
-_CLOUDED_WINDOWS = 8
+_CLOUDED_FRAMES = 216
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def lifted(
     device: torch.device | str = "cpu",
 ) -> Tensor:
     """Poses (B, H, T, 17, 3) on the CPU. A method that starts from heatmaps gets the clouds of the windows, few
-    windows at a time (clouds of 8 windows of 27 frames take 29 MB for 1000 places), all with the same draws.
+    windows at a time (clouds of 216 frames take 29 MB for 1000 places), all with the same draws.
     """
     x2d = windows.x2d.to(device)
     with torch.inference_mode():
@@ -85,9 +85,10 @@ def lifted(
             return pose.float().cpu()
         every = torch.arange(x2d.shape[1], device=x2d.device)
         state, poses = generator.get_state(), []
-        for at in range(0, len(x2d), _CLOUDED_WINDOWS):
+        at_once = max(1, _CLOUDED_FRAMES // x2d.shape[1])
+        for at in range(0, len(x2d), at_once):
             generator.set_state(state)
-            some = slice(at, at + _CLOUDED_WINDOWS)
+            some = slice(at, at + at_once)
             clouds = windows.clouds.of(some)
             cloud = clouds.draw(every.expand(len(x2d[some]), -1), model.cloud_size, generator).to(device)
             pose = model.lift_windows(

@@ -13,7 +13,8 @@ from posecli.corpus.store import load_corpus
 from posecli.methods import METHODS
 from posecli.methods.common import mirrored
 from posecli.skeleton import H36M17
-from posecli.train.data import Feed, Mixed, WindowSet
+from posecli.train.data import Drawn, Feed, Mixed, WindowSet
+from posecli.train.validation import lifted
 
 CPU = torch.device("cpu")
 SMALL = {"frames": 9, "width": 32, "depth": 2, "heads": 2, "components": 0}  # EM (DiffPose) looks at values
@@ -81,3 +82,38 @@ def test_everything_a_step_makes_lies_on_its_device(corpus: Path, method: str) -
     model.loss(windows.x2d, windows.pose, generator=torch.Generator(), final_share=0.5).objective().backward()
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     assert gradients and all(g.device.type == "meta" for g in gradients)
+
+
+def test_a_heatmap_lifter_is_shown_the_clouds_of_its_windows(pairs: WindowSet) -> None:
+    """A few windows at a time, each with its own clouds and all with the same draws."""
+
+    class Looking:
+        cloud_size, window, skeleton, config = 7, 9, H36M17, None
+
+        def lift_windows(
+            self, x2d: torch.Tensor, *, hypotheses: int, steps: int, generator: torch.Generator,
+            cloud: torch.Tensor | None = None,
+        ) -> torch.Tensor:  # fmt: skip
+            assert cloud is not None and cloud.shape == (*x2d.shape[:3], 7, 2) and len(x2d) <= 24
+            drawn = torch.rand(1, generator=generator)
+            middle = cloud.mean(dim=3) + drawn
+            return torch.cat([middle, middle[..., :1]], dim=-1)[:, None].expand(-1, hypotheses, -1, -1, -1)
+
+    class About:
+        def __init__(self, x2d: torch.Tensor) -> None:
+            self.x2d = x2d
+
+        def of(self, windows: slice) -> About:
+            return About(self.x2d[windows])
+
+        def draw(self, frames: torch.Tensor, count: int, generator: torch.Generator) -> torch.Tensor:
+            assert torch.equal(frames, torch.arange(9).expand(len(self.x2d), -1))
+            return self.x2d[..., None, :].expand(-1, -1, -1, count, -1)
+
+    many = torch.cat([pairs.x2d] * 3)
+    windows = Drawn(many, torch.zeros(60, 9, 17, 3), About(many))
+    generator = torch.Generator().manual_seed(3)
+    expected = many + torch.rand(1, generator=torch.Generator().manual_seed(3))
+    poses = lifted(Looking(), windows, hypotheses=2, steps=1, generator=generator)  # type: ignore[arg-type]
+    assert poses.shape == (60, 2, 9, 17, 3)
+    torch.testing.assert_close(poses[:, 1, ..., :2], expected)
