@@ -110,6 +110,12 @@ def test_a_cut_begins_new_people(blazepose: BlazePose, walk: list[Frame], shared
     assert frames == [[*range(5), *range(6, 11)], list(range(11, 23))]
 
 
+def test_a_car_is_nobody(blazepose: BlazePose, shared_data: Path) -> None:
+    """Enlarged, it looks like a person to both networks for nine frames, with presences up to 1.0."""
+    source = open_media(shared_data / "videos" / "intel_car_noperson" / "video.mp4")
+    assert follow_everybody(blazepose, islice(iter(source), 222, 252), (768, 432)).people == ()
+
+
 def test_no_frames_and_nobody(blazepose: BlazePose) -> None:
     assert follow_everybody(blazepose, iter(()), (64, 48)).people == ()
     grey = np.full((48, 64, 3), 128, np.uint8)

@@ -19,6 +19,9 @@ from posecli.detect.people.track import Track
 from posecli.detect.people.tracker import PeopleSettings, Tracker
 from posecli.media.frames import Frame
 
+_PROOF = (
+    15  # frames that somebody found only in an enlarged part of the picture must be seen in: cars may look so
+)
 _BRIEF = 8  # frames; whoever is seen in fewer while others are there longer is taken for a mistake
 
 
@@ -96,6 +99,7 @@ def joined(tracks: Sequence[Track], length: int) -> list[list[Track]]:
     left the picture and came back. Where there are several, a track is a person (the tracker has found again whom it
     could), and very brief ones are left out.
     """
+    tracks = [track for track in tracks if track.plain or len(track.rows) >= min(_PROOF, length)]
     people: list[list[Track]] = []
     brief = min(_BRIEF, max(1, length // 4))
     for shot in sorted({track.shot for track in tracks}):

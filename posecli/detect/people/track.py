@@ -25,11 +25,13 @@ class _Past:
 
 
 class Track:
-    """Frames of one person without a break that needs explaining; `aim` is None while lost."""
+    """Frames of one person without a break that needs explaining; `aim` is None while lost. `plain`: found in the
+    whole picture, not only in an enlarged part of it."""
 
     def __init__(self, number: int, shot: int, eyes: Eyes) -> None:
         self.number, self.shot = number, shot
         self.rows = Rows(eyes)
+        self.plain = True
         self.area = 0.0  # sum over the frames of the area of the joints' box, square pixels
         self.aim: Any | None = None
         self._eyes = eyes

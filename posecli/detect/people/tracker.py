@@ -85,9 +85,12 @@ class Tracker:
             track.aim = None
         self._lost = [t for t in self._lost if time_s - t.last.time_s <= self._settings.memory_s] + gone
         found: list[Sight] = []
+        in_parts: list[Sight] = []
         for view in self._views(image, number, time_s, new_shot, nobody=not seen):
-            found += self._newcomers(image, view, [s for _, s in seen] + found)
-        seen += self._named(found, time_s)
+            new = self._newcomers(image, view, [s for _, s in seen] + found)
+            found += new
+            in_parts += new if view is not None else []
+        seen += self._named(found, in_parts, time_s)
         for track, sight in seen:
             track.follow(number, time_s, sight)
         self._active = [track for track, _ in seen]
@@ -132,7 +135,7 @@ class Tracker:
                 found.append(sight)
         return found
 
-    def _named(self, found: list[Sight], time_s: float) -> list[tuple[Track, Sight]]:
+    def _named(self, found: list[Sight], in_parts: list[Sight], time_s: float) -> list[tuple[Track, Sight]]:
         """Who they are: somebody lost, if that fits, or somebody new."""
         named: list[tuple[Track, Sight]] = []
         if found and self._lost:
@@ -143,6 +146,7 @@ class Tracker:
         for sight in found:
             if id(sight) not in taken:
                 track = Track(len(self.tracks), self._shot, self._eyes)
+                track.plain = all(sight is not other for other in in_parts)
                 self.tracks.append(track)
                 named.append((track, sight))
         for track, _ in named:
