@@ -111,10 +111,7 @@ def _load(path: Path, threads: int) -> tuple[Any, str]:
         import onnxruntime  # late: slow to import, and not everybody has it
 
         there = onnxruntime.get_available_providers()
-    except (
-        ImportError,
-        AttributeError,
-    ) as error:  # without attributes it is a folder that an uninstall left behind
+    except (ImportError, AttributeError) as error:  # without attributes: a folder that an uninstall left
         raise UsageError(
             f"onnxruntime is installed but does not load ({error}): pip uninstall onnxruntime onnxruntime-gpu, then "
             "install one of them"
@@ -125,8 +122,10 @@ def _load(path: Path, threads: int) -> tuple[Any, str]:
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 4  # what matters comes as an exception
     try:
+        # onnxruntime 1.20 and 1.24 fold constants of any size: a few bytes would fill the memory while loading.
+        providers, unfolded = [name for name in (_CUDA, _CPU) if name in there], ["ConstantFolding"]
         session = onnxruntime.InferenceSession(
-            str(path), options, providers=[name for name in (_CUDA, _CPU) if name in there]
+            str(path), options, providers=providers, disabled_optimizers=unfolded
         )
     except Exception as error:  # onnxruntime's have no common ancestor
         raise InputError(
