@@ -75,6 +75,8 @@ def counterpart(result: BenchResult, measure: str) -> Published | None:
     windowed = result.method in ("mixste", "stcformer")
     rows = [row for row in rows if frames in row.label or not (windowed or " frames" in row.label)]
     used = result.settings
+    kinds = {"annot3", "univ_annot3"} - {used.get("truth")} if "truth" in used else set()
+    rows = [row for row in rows if not any(f"truth {kind}" in str(row.note) for kind in kinds)]
     fitting = [
         row
         for row in rows

@@ -146,6 +146,13 @@ def test_a_published_mean_without_a_row() -> None:
     assert table.rows[1][-2:] == ("29.50", "-")
 
 
+def test_a_row_of_the_other_truth_is_no_counterpart() -> None:
+    made = result_3dhp(1, 1, 30.0)
+    assert counterpart(made, "p1") is not None
+    made.settings["truth"] = "univ_annot3"
+    assert counterpart(made, "p1") is None
+
+
 def test_results_of_two_data_sets_are_not_compared() -> None:
     with pytest.raises(InputError, match="no results of one data set"):
         compare(result(1, 1).to_dict(), result_3dhp(1, 1, 30.0).to_dict())
