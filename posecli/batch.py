@@ -40,7 +40,7 @@ def lift_many(
     out: Path,
     exports: Sequence[str],
     seeing: SeeConfig,
-    method: str,
+    method: str | None,
     weights: str | Path | None,
     start: float | None,
     end: float | None,

@@ -22,7 +22,7 @@ from posecli.detect.clouds import JointClouds
 from posecli.detect.keypoints import Keypoints2D
 from posecli.errors import InputError, NobodyError, UsageError
 from posecli.grid_clouds import GridClouds
-from posecli.methods.base import HeatmapLifter, Lifter, usual_steps
+from posecli.methods.base import HeatmapLifter, Lifter, usual_hypotheses, usual_steps
 from posecli.motion import Motion
 from posecli.segments import Segment, bridge, segments
 from posecli.skeleton import H36M17, H36M_RULES, HEIGHT_OVER_CHAIN, LIMBS
@@ -37,7 +37,8 @@ _HEIGHT_BONES = (((5, 6), (2, 3)), ((4, 5), (1, 2)), ((0, 7),), ((7, 8),), ((8, 
 class LiftConfig:
     """Settings of lifting that no method's paper knows.
 
-    hypotheses, steps: H and W of the sampler; None: as many steps as the method takes by itself (`usual_steps`).
+    hypotheses, steps: H and W of the sampler; None: as many as the method takes by itself (`usual_hypotheses`,
+        `usual_steps`).
     seed: of all noise.
     overlap: share of a window that its neighbour also sees, [0, 1).
     max_gap_s: absences up to this long (from sighting to sighting) are bridged, longer ones split the motion.
@@ -58,7 +59,7 @@ class LiftConfig:
         from a generator, which is DiffPose's official code with an eta other than its own.)
     """
 
-    hypotheses: int = 1
+    hypotheses: int | None = None
     steps: int | None = None
     seed: int = 0
     overlap: float = 0.5
@@ -72,7 +73,7 @@ class LiftConfig:
     batch: int = 256
 
     def __post_init__(self) -> None:
-        if min(self.hypotheses, 1 if self.steps is None else self.steps, self.batch) < 1:
+        if min(n for n in (self.hypotheses, self.steps, self.batch) if n is not None) < 1:
             raise UsageError("hypotheses, steps and batch must be at least 1")
         if not 0 <= self.seed < 2**63:
             raise UsageError(f"a seed must be a whole number from 0 to 2^63 - 1, not {self.seed}")
@@ -129,9 +130,10 @@ def lift_keypoints(
     if not valid.any():
         raise NobodyError("no person was found in any frame; nothing to lift")
 
+    hypotheses = config.hypotheses or usual_hypotheses(lifter)
     frames, joints = len(body), H36M17.num_joints
     # The result first, then the hypotheses that it was made of.
-    poses = np.full((1 + config.hypotheses, frames, joints, 3), np.nan, dtype=np.float32)
+    poses = np.full((1 + hypotheses, frames, joints, 3), np.nan, dtype=np.float32)
     std = np.full((frames, joints, 3), np.nan, dtype=np.float32)
     flat = camera.rays(body.xy)[..., :2]
 
@@ -152,7 +154,7 @@ def lift_keypoints(
             )
         lifted, spread = lift_grid(
             on_grid, starts, lifter, uncertainty,
-            hypotheses=config.hypotheses, steps=config.steps or usual_steps(lifter), batch=config.batch,
+            hypotheses=hypotheses, steps=config.steps or usual_steps(lifter), batch=config.batch,
             seed=(config.seed, number), size_exponent=size_exponent, clouds=around,
             alone=config.aggregate == "none", progress=step,
         )  # fmt: skip

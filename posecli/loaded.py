@@ -14,7 +14,7 @@ from posecli.errors import InputError, UsageError
 from posecli.lifting import LiftConfig, lift_keypoints
 from posecli.machine import choose_device
 from posecli.methods import METHODS
-from posecli.methods.base import HeatmapLifter, usual_steps
+from posecli.methods.base import HeatmapLifter, usual_hypotheses, usual_steps
 from posecli.motion import Motion
 from posecli.refine.apply import Refiner
 from posecli.refine.choose import choose_refiner
@@ -26,33 +26,38 @@ from posecli.weights.format import load_weights
 class Lifting:
     """A lifter with its weights on its device, and what is to be recorded of it. refiner: of what it lifted, if any.
 
+    method: None for that of the weights, or the usual one where there are none either.
+
     Raises UsageError or InputError where method, weights, device and settings do not go together.
     """
 
-    def __init__(self, method: str, weights: str | Path | None, device: str, config: LiftConfig) -> None:
-        if method not in METHODS:
+    def __init__(
+        self, method: str | None, weights: str | Path | None, device: str, config: LiftConfig
+    ) -> None:
+        if method is not None and method not in METHODS:
             raise UsageError(f"unknown method {method!r}; one of: {', '.join(METHODS)}")
         path = store.find(method, weights)
         found, self.model, metadata = load_weights(path, choose_device(device))
         if found not in METHODS:
             raise UsageError(f"{path} refines what a lifter made; use `posecli refine`")
-        if found != method:
+        if method not in (None, found):
             raise UsageError(f"{path} are weights of {found}, not of {method}; use --method {found}")
         steps = config.steps or usual_steps(self.model)
         most = self.model.config.to_dict().get("timesteps", steps)
         if steps > most:
-            raise UsageError(f"{method} denoises in at most {most} steps, not {steps}")
+            raise UsageError(f"{found} denoises in at most {most} steps, not {steps}")
         try:
             self.rate_hz = float(metadata.get("rate_hz", 30.0))
             self.size_exponent = float(metadata.get("size_exponent", 0.0))
             self.uncertainty = Uncertainty.from_metadata(metadata)
         except (TypeError, ValueError, InputError):
             raise InputError(f"{path}: its header is damaged; fetch the file again") from None
-        self.config, self._path = replace(config, steps=steps), path
+        hypotheses = config.hypotheses or usual_hypotheses(self.model)
+        self.config, self._path = replace(config, hypotheses=hypotheses, steps=steps), path
         self.refiner: Refiner | None = None
         self._other_input = metadata.get("input")
         self.record: dict[str, Any] = {
-            "method": method,
+            "method": found,
             "weights": path.name,
             "weights_hash": store.sha256(path),
             "rate_hz": self.rate_hz,
@@ -62,7 +67,7 @@ class Lifting:
     @classmethod
     def of_videos(
         cls,
-        method: str,
+        method: str | None,
         weights: str | Path | None,
         device: str,
         config: LiftConfig,
@@ -74,7 +79,7 @@ class Lifting:
         lifting._refuse_screen_coordinates()
         lifting.record["refine"] = None
         if refine is not None:
-            lifting.refiner = choose_refiner(refine, lifter=method, device=device)
+            lifting.refiner = choose_refiner(refine, lifter=lifting.record["method"], device=device)
             lifting.record["refine"] = dict(lifting.refiner.record)
         return lifting
 

@@ -18,7 +18,6 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from posecli import defaults
 from posecli.bench.metrics import mean_acceleration, mpjpe, p_mpjpe
 from posecli.bench.provenance import made_by
 from posecli.bench.scores import Coverage
@@ -116,7 +115,7 @@ class VideoResult:
 def run_video(
     folder: str | Path,
     *,
-    method: str = defaults.METHOD,
+    method: str | None = None,
     weights: str | Path | None = None,
     config: LiftConfig | None = None,
     device: str = "auto",

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from posecli import defaults
 from posecli.bench.metrics import joint_errors
 from posecli.bench.open_data import KEYPOINTS, OpenBenchmark, load_benchmark
 from posecli.bench.provenance import made_by
@@ -99,7 +98,7 @@ class OpenResult:
 
 def run_open(
     *,
-    method: str = defaults.METHOD,
+    method: str | None = None,
     weights: str | Path | None = None,
     config: LiftConfig | None = None,
     keypoints: str = "detected",

@@ -102,12 +102,12 @@ class Scoring:
         """Screen coordinates (T, J, 2), windows (W, t) → (H, W, t, J, 3)."""
         entropy = np.random.SeedSequence([self.config.seed, number]).generate_state(1, np.uint64)
         generator = torch.Generator().manual_seed(int(entropy[0]) >> 1)
-        at_once = max(1, _FRAMES_AT_ONCE // (rows.shape[1] * self.config.hypotheses))
+        at_once = max(1, _FRAMES_AT_ONCE // (rows.shape[1] * (self.config.hypotheses or 1)))
         parts = []
         for first in range(0, len(rows), at_once):
             x2d = torch.from_numpy(screen[rows[first : first + at_once]]).float().to(self.device)
             pose = released.poses(
-                self.lifter, self.method, x2d, protocol=self.protocol, hypotheses=self.config.hypotheses,
+                self.lifter, self.method, x2d, protocol=self.protocol, hypotheses=self.config.hypotheses or 1,
                 steps=int(self.config.steps or 1), generator=generator,
             )  # fmt: skip
             parts.append(pose.float().cpu().numpy())

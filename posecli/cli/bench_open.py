@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from posecli import defaults
 from posecli.cli import options as o
 from posecli.cli.bench_common import Format, Plot, Result, check, made_by, show, write_json
 from posecli.cli.console import ANYWHERE, Output
@@ -37,9 +36,9 @@ MediaPipe's world landmarks beside it.
 
 def open_(
     context: typer.Context,
-    method: o.Method = defaults.METHOD,
+    method: o.Method = None,
     weights: o.Weights = None,
-    hypotheses: o.Hypotheses = 1,
+    hypotheses: o.Hypotheses = None,
     steps: o.Steps = None,
     aggregate: o.Aggregate = "mean",
     seed: o.Seed = 0,

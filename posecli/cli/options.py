@@ -55,7 +55,13 @@ Video = Annotated[
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that are there already.")]
 Method = Annotated[
-    str, typer.Option("--method", "-m", metavar="NAME", help="Lifter; posecli methods lists them.")
+    str | None,
+    typer.Option(
+        "--method",
+        "-m",
+        metavar="NAME",
+        help="Lifter, as posecli methods lists them; that of --weights, or ddhpose, if not given.",
+    ),
 ]
 Weights = Annotated[
     str | None,
@@ -122,8 +128,14 @@ Fps = Annotated[
     ),
 ]
 Hypotheses = Annotated[
-    int,
-    typer.Option("--hypotheses", "-H", metavar="N", min=1, help="Poses sampled per frame, then averaged."),
+    int | None,
+    typer.Option(
+        "--hypotheses",
+        "-H",
+        metavar="N",
+        min=1,
+        help="Poses sampled per frame, then averaged; the method's own if not given.",
+    ),
 ]
 Aggregate = Annotated[
     str,

@@ -62,4 +62,4 @@ class PoseNetwork(Protocol):
         """What the result depends on beside the weights, ready for JSON."""
 
     def look(self, image: NDArray[np.uint8], box: Box) -> PoseSeen:
-        """image: (rows, columns, 3) uint8, BGR, as in `posecli.media.frames`. Finds the person in `box`, whatever is in it."""
+        """The person in `box`, whatever is in it. image: (rows, columns, 3) uint8, BGR, as in `media.frames`."""

@@ -42,6 +42,11 @@ def usual_steps(lifter: Lifter) -> int:
     return int(getattr(lifter, "default_steps", 1))
 
 
+def usual_hypotheses(lifter: Lifter) -> int:
+    """Hypotheses that a method takes where nobody says how many: its own `default_hypotheses`, or one."""
+    return int(getattr(lifter, "default_hypotheses", 1))
+
+
 @runtime_checkable
 class DrawsNoise(Lifter, Protocol):
     """A lifter whose noise can be handed in frame by frame, so that overlapping windows share it."""

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from posecli import defaults
 from posecli.errors import InputError, UsageError
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -38,14 +39,16 @@ def shipped() -> list[ShippedWeights]:
     return [ShippedWeights(p.stem, p) for p in sorted(shipped_folder().glob("*.safetensors"))]
 
 
-def find(method: str, weights: str | Path | None = None) -> Path:
-    """The weights file to use for `method`: `weights` is a file, the name of a shipped one, or None.
+def find(method: str | None, weights: str | Path | None = None) -> Path:
+    """The weights file to use: `weights` is a file, the name of a shipped one, or None for the shipped ones of
+    `method` (None: of the usual one).
 
     Raises InputError where there is none, UsageError where a shipped one is of another method.
     """
     if weights is not None and Path(weights).is_file():
         return Path(weights)
     if weights is None:
+        method = method or defaults.METHOD
         of_method = [w for w in shipped() if w.method == method]
         if not of_method:
             raise InputError(f"no weights for {method} ship with posecli; name a file with --weights")
@@ -54,7 +57,7 @@ def find(method: str, weights: str | Path | None = None) -> Path:
     if not named:
         names = ", ".join(w.name for w in shipped()) or "none"
         raise InputError(f"no weights file {weights}; shipped are: {names} (posecli weights list)")
-    if named[0].method != method:
+    if method not in (None, named[0].method):
         raise UsageError(
             f"{named[0].name} are weights of {named[0].method}, not of {method}; use --method {named[0].method}"
         )
