@@ -71,7 +71,7 @@ def clip(frames: int, rate: float, lost: slice = slice(0, 0)) -> Keypoints2D:
 )
 def test_clouds_lie_about_the_joints_that_the_lifter_is_shown(frames: int, rate: float, lost: slice) -> None:
     keypoints, lifter = clip(frames, rate, lost), Looking()
-    lift_keypoints(keypoints, lifter, LiftConfig(batch=3), clouds=JointClouds(keypoints, None))
+    lift_keypoints(keypoints, lifter, LiftConfig(batch=3 * 9), clouds=JointClouds(keypoints, None))
     half_box = (keypoints.xy[0].max(axis=0) - keypoints.xy[0].min(axis=0)).max() / 2
     assert lifter.seen
     for x2d, cloud, _ in lifter.seen:

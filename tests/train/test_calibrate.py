@@ -90,6 +90,7 @@ class Trembling:
 class Drawn:
     x2d: Tensor
     pose: Tensor
+    clouds: None = None
 
 
 def windows(batches: int, seed: int) -> list[Drawn]:
