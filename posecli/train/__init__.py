@@ -16,7 +16,7 @@ from posecli.corpus.store import ACKNOWLEDGEMENT, load_corpus
 from posecli.errors import UsageError
 from posecli.files import atomic_write
 from posecli.methods import METHODS
-from posecli.methods.base import usual_steps
+from posecli.methods.base import usual_hypotheses, usual_steps
 from posecli.methods.diffpose import DiffPose
 from posecli.train.calibrate import calibrate
 from posecli.train.card import write_card
@@ -82,6 +82,7 @@ def make_weights(
             )
         ),
         "steps_used": usual_steps(model),
+        "hypotheses_used": usual_hypotheses(model),
         "device": outcome.device,
         "processes": outcome.processes,
         "corpus_sha256": store.sha256(data),

@@ -40,8 +40,8 @@ No video of people and no licensed data set was used.
 
 ## Measured
 
-On held-out people (the corpus's validation subjects) with simulated detections, one hypothesis, steps:
-{metadata["steps_used"]}; the weights were chosen on this set:
+On held-out people (the corpus's validation subjects) with simulated detections, hypotheses:
+{metadata["hypotheses_used"]}, steps: {metadata["steps_used"]}; the weights were chosen on this set:
 
 | measure | mm |
 |---|---|

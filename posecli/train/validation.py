@@ -13,7 +13,7 @@ from torch import Tensor
 from posecli.bench.metrics import mpjpe, p_mpjpe
 from posecli.corpus.simulate import MotionClip, Simulator, SimulatorConfig
 from posecli.corpus.window_clouds import CloudBank
-from posecli.methods.base import Clouds, HeatmapLifter, Lifter, usual_steps
+from posecli.methods.base import Clouds, HeatmapLifter, Lifter, usual_hypotheses, usual_steps
 from posecli.skeleton import LIMBS
 from posecli.train.config import TrainConfig
 
@@ -125,7 +125,7 @@ def validate(
     pairs = list(paired)
     beside = validate(model, pairs, seed, device=device) if pairs else None
     generator = torch.Generator().manual_seed(seed)
-    hypotheses, steps = int(getattr(model, "default_hypotheses", 1)), usual_steps(model)
+    hypotheses, steps = usual_hypotheses(model), usual_steps(model)
     guesses, truths = [], []
     for windows in batches:
         poses = lifted(model, windows, hypotheses=hypotheses, steps=steps, generator=generator, device=device)
