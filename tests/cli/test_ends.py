@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import wave
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import h5py
@@ -149,6 +149,15 @@ def _hidden(out: Path, part: str) -> bool:
     return out.is_dir() and any(p.name.startswith(".") and part in p.name for p in out.iterdir())
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """A shell's background jobs ignore Ctrl-C, and so would all that they start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize(
     ("stage", "reached", "kept"),
     [
@@ -180,6 +189,7 @@ def test_ctrl_c(
     assert {p.name for p in out.iterdir()} == kept if kept else not out.exists()
 
 
+@pytest.mark.usefixtures("heard")
 def test_ctrl_c_in_a_destructor_comes_again() -> None:
     """Python drops exceptions raised in destructors and weak references' callbacks; Ctrl-C must not be lost."""
     code = (
