@@ -200,8 +200,8 @@ def test_lifters_that_cannot_be_refined(base: Path, weights: Path, tmp_path: Pat
     data = tmp_path / "corpus.h5"
     write_corpus(data, clips(16, 5))
     config = RefinerTraining(model=MODEL)
-    with pytest.raises(InputError, match="no weights for graformer ship with posecli; name a weights file"):
-        make_refiner(["graformer"], data, config, tmp_path / "run")
+    with pytest.raises(InputError, match="no weights for mgcn ship with posecli; name a weights file"):
+        make_refiner(["mgcn"], data, config, tmp_path / "run")
     with pytest.raises(UsageError, match="which is no lifter"):
         make_refiner([str(weights)], data, config, tmp_path / "run")
     with pytest.raises(UsageError, match="no lifter and no weights file 'x' for --base"):

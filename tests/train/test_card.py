@@ -16,7 +16,7 @@ def test_the_card_tells_measured_coverage_and_links_its_picture(tmp_path: Path) 
     observed = {axis: [level - 0.5 - k for level in LEVELS] for k, axis in enumerate(AXES)}
     metadata = {
         "posecli": "0", "rate_hz": 30.0, "corpus_sha256": "c", "acknowledgement": "Thanks.",
-        "training": asdict(TrainConfig()), "size_exponent": 0.5, "steps_used": 1,
+        "training": asdict(TrainConfig()), "size_exponent": 0.5, "steps_used": 1, "hypotheses_used": 1,
         "processes": 1, "device": "cpu", "waiting": 0.04,
         "validation": {"mpjpe_mm": 50.0, "p_mpjpe_mm": 40.0, "limbs_p_mpjpe_mm": 45.0},
     }  # fmt: skip
