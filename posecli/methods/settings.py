@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from posecli.skeleton import SKELETONS
 
@@ -15,7 +15,12 @@ LARGEST = 10_000
 
 @dataclass(frozen=True)
 class Settings:
-    """A method's config as a weights file keeps it."""
+    """A method's config as a weights file keeps it.
+
+    added: fields that weights files from before they existed do not have; their defaults are what was done then.
+    """
+
+    added: ClassVar[frozenset[str]] = frozenset()
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -24,10 +29,9 @@ class Settings:
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """The inverse of `to_dict`. Raises ValueError on an unknown or missing field or a wrong value."""
         names = {field.name for field in dataclasses.fields(cls)}
-        if set(values) != names:
-            raise ValueError(
-                f"unknown settings {sorted(set(values) - names)}, missing settings {sorted(names - set(values))}"
-            )
+        unknown, missing = set(values) - names, names - set(values) - cls.added
+        if unknown or missing:
+            raise ValueError(f"unknown settings {sorted(unknown)}, missing settings {sorted(missing)}")
         try:
             return cls(**values)
         except TypeError as error:

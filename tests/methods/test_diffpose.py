@@ -297,6 +297,7 @@ def test_the_context_is_the_pretrained_lifter_and_stays_frozen() -> None:
         ({"context": "vit"}, "context must be one of mixste, graformer, none"),
         ({"schedule": "square"}, "schedule must be one of"),
         ({"target": "noise"}, "target must be one of previous, clean"),
+        ({"loss": "hinge"}, "loss must be one of squared, distance"),
         ({"components": -1}, "components must be a whole number"),
         ({"context_model": {"wings": 2}}, r"unknown settings \['wings'\]"),
         ({"context": "none", "context_model": {}}, "without a context encoder"),
@@ -308,6 +309,14 @@ def test_the_context_is_the_pretrained_lifter_and_stays_frozen() -> None:
 def test_wrong_settings_are_named(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(TINY, **changes)  # type: ignore[arg-type]
+
+
+def test_weights_from_before_a_setting_existed_mean_what_was_done_then() -> None:
+    older = {key: value for key, value in TINY.to_dict().items() if key != "loss"}
+    assert DiffPoseConfig.from_dict(older) == TINY and TINY.loss == "squared"
+    del older["width"]
+    with pytest.raises(ValueError, match=r"unknown settings \[\], missing settings \['width'\]"):
+        DiffPoseConfig.from_dict(older)
 
 
 def test_training_asks_for_the_clouds_of_the_frames_it_diffuses() -> None:
@@ -344,6 +353,7 @@ ABLATIONS = {
     "clean": {"target": "clean"},
     "from the encoder's answer": {"target": "clean", "skip": True},
     "standard diffusion": {"components": 0},
+    "distance": {"target": "clean", "loss": "distance"},
     "one component, full": {"components": 1, "covariance": "full", "samples": 80, "em_iterations": 2},
     "frames": {"context": "graformer"},
     "no feature": {"feature": False},
@@ -360,6 +370,16 @@ def test_with_skip_the_untrained_answer_is_the_encoder_s() -> None:
     torch.testing.assert_close(
         lifted, (pose - pose[..., :1, :])[:, None].expand(-1, 3, -1, -1, -1), atol=1e-4, rtol=0
     )
+
+
+@pytest.mark.parametrize("loss", ["squared", "distance"])
+def test_the_loss_by_hand(loss: str) -> None:
+    """An untrained network with `skip` answers the encoder's pose, whatever the noise."""
+    model, (pose, x2d) = tiny(target="clean", skip=True, loss=loss, frames=1), windows(batch=4, frames=1)
+    guess = model.context(x2d)[0]  # type: ignore[misc]
+    wrong = (guess - guess[..., :1, :] - pose)[..., 1:, :]
+    expected = wrong.square().mean() if loss == "squared" else wrong.norm(dim=-1).mean()
+    torch.testing.assert_close(model.loss(x2d, pose, generator=seeded(0)).total, expected)
 
 
 @pytest.mark.parametrize("name", ABLATIONS)
