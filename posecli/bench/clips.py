@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -138,12 +138,8 @@ def run_video(
     for name, video in found.items():
         reporter.note(f"{name}:")
         try:
-            truth = load_truth(video.with_name(TRUTH))
-            with nullcontext(Path(keep) / name) if keep else _scratch() as place:
-                detected = detect_to_file(
-                    video, out=place, overwrite=True, offline=offline, reporter=reporter
-                )
-            results.append(_score_clip(name, detected, truth, lifting))
+            with seen_clip(name, video, keep=keep, offline=offline, reporter=reporter) as (detected, truth):
+                results.append(_score_clip(name, detected, truth, lifting))
         except NobodyError:
             skipped[name] = "nobody is found in it"
             reporter.warn(f"{name} is left out: nobody is found in it")
@@ -197,6 +193,29 @@ def load_truth(path: Path) -> NDArray[np.float64]:
         raise InputError(f"{path} is no reference file: {error}") from error
 
 
+@contextmanager
+def seen_clip(
+    name: str, video: Path, *, keep: str | Path | None, offline: bool, reporter: Reporter
+) -> Iterator[tuple[Detected, NDArray[np.float64]]]:
+    """A clip's detections and its truth, see `load_truth`. The file of the detections lies in `keep`/`name`, or is gone
+    after the block. Raises what `detect_to_file` raises, InputError also for a truth that is none or of another length.
+    """
+    truth = load_truth(video.with_name(TRUTH))
+    with TemporaryDirectory(prefix="posecli-bench-") as scratch:
+        place = Path(scratch) if keep is None else Path(keep) / name
+        detected = detect_to_file(video, out=place, overwrite=True, offline=offline, reporter=reporter)
+        check_lengths(detected.keypoints.xy, truth)
+        yield detected, truth
+
+
+def check_lengths(predicted: NDArray[np.floating], truth: NDArray[np.floating]) -> None:
+    """Raises InputError where row k of one cannot be row k of the other."""
+    if len(predicted) != len(truth):
+        raise InputError(
+            f"the video has {len(predicted)} frames and its truth {len(truth)}: row k of {TRUTH} must be the k-th frame"
+        )
+
+
 def score(
     predicted: NDArray[np.floating], truth: NDArray[np.floating], times: NDArray[np.float64] | None = None
 ) -> ClipScore:
@@ -205,10 +224,7 @@ def score(
     Frames count where all 12 limb joints are finite in both. times: (T,) seconds, for the jitter.
     Raises InputError where there is no such frame, or where the two are not equally long.
     """
-    if len(predicted) != len(truth):
-        raise InputError(
-            f"the video has {len(predicted)} frames and its truth {len(truth)}: row k of {TRUTH} must be the k-th frame"
-        )
+    check_lengths(predicted, truth)
     limbs = list(LIMBS)
     guess, real = _hip_centred(predicted)[:, limbs], _hip_centred(truth)[:, limbs]
     both = np.asarray(np.isfinite(guess).all(axis=(1, 2)) & np.isfinite(real).all(axis=(1, 2)))
@@ -242,12 +258,6 @@ def mean_clips(scores: Sequence[ClipScore]) -> ClipScore:
         sum(s.frames for s in scores),
         float(np.mean([s.jitter for s in scores])),
     )
-
-
-@contextmanager
-def _scratch() -> Iterator[Path]:
-    with TemporaryDirectory(prefix="posecli-bench-") as folder:
-        yield Path(folder)
 
 
 def _score_clip(name: str, detected: Detected, truth: NDArray[np.float64], lifting: Lifting) -> ClipResult:

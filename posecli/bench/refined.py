@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from posecli.bench.clips import TRUTH, find_clips, load_truth
+from posecli.bench.clips import check_lengths, find_clips, seen_clip
 from posecli.bench.metrics import acceleration_error, mean_acceleration, mpjpe, mpjve, p_mpjpe
 from posecli.bench.open import Sample, open_samples, pair_samples
 from posecli.bench.open_data import OpenBenchmark, load_benchmark
@@ -21,7 +21,6 @@ from posecli.lifting import LiftConfig
 from posecli.loaded import Lifting
 from posecli.machine import choose_device
 from posecli.motion import Motion, stretches
-from posecli.pipeline import detect_to_file
 from posecli.refine.apply import NetworkRefiner, Refiner, TimeFilter, refine_motion
 from posecli.refine.filters import FILTERS
 from posecli.reporting import Reporter, Silent
@@ -157,10 +156,10 @@ def compare(predicted: Poses, truth: Poses, fps: float, *, limbs: bool = False) 
     """Poses (T, 17, 3), metres, row k of one with row k of the other; frames that are not finite in both are left out.
 
     limbs: over the 12 limb joints about the middle of the hips, as motion capture of other skeletons allows; else all
-    joints relative to the root. Raises InputError where no frame is left.
+    joints relative to the root. Raises InputError where no frame is left, or where the two are not equally long.
     """
-    count = min(len(predicted), len(truth))
-    p, g = (1000 * np.asarray(x[:count], np.float64) for x in (predicted, truth))
+    check_lengths(predicted, truth)
+    p, g = (1000 * np.asarray(x, np.float64) for x in (predicted, truth))
     if limbs:
         hips = [H36M17.index("RHip"), H36M17.index("LHip")]
         p, g = ((x - x[:, hips].mean(axis=1, keepdims=True))[:, list(LIMBS)] for x in (p, g))
@@ -211,23 +210,29 @@ def _samples(
 ) -> tuple[list[Sample], dict[str, Any]]:
     """What to lift, with its truth, and what it is."""
     if video is not None:
-        clips, skipped = find_clips(video)
-        for name, reason in skipped.items():
-            say.note(f"skipped {name}: {reason}")
-        return [_clip(name, path, keep, offline, say) for name, path in clips.items()], {"name": str(video)}
+        return _clips(video, keep, offline, say), {"name": str(video)}
     if pairs is not None:
         return pair_samples(pairs), {"name": "paired set", "sha256": store.sha256(pairs)}
     benchmark = benchmark or load_benchmark()
     return open_samples(benchmark), {"name": "posecli open", "sha256": benchmark.sha256}
 
 
-def _clip(name: str, video: Path, keep: Path | None, offline: bool, say: Reporter) -> Sample:
-    from tempfile import TemporaryDirectory
-
-    with TemporaryDirectory(prefix="posecli-bench-") as scratch:
-        place = Path(scratch) if keep is None else keep / name
-        found = detect_to_file(video, out=place, overwrite=True, offline=offline, reporter=say)
-        keypoints = found.keypoints
-    steps = np.diff(keypoints.timestamps_s)
-    fps = float(1 / np.median(steps)) if len(steps) else 30.0
-    return Sample(keypoints, load_truth(video.with_name(TRUTH)), fps, name, "", name)
+def _clips(video: Path, keep: Path | None, offline: bool, say: Reporter) -> list[Sample]:
+    """The clips below a folder; those in which nobody is found are warned of and left out."""
+    clips, skipped = find_clips(video)
+    for name, reason in skipped.items():
+        say.note(f"skipped {name}: {reason}")
+    samples = []
+    for name, path in clips.items():
+        try:
+            with seen_clip(name, path, keep=keep, offline=offline, reporter=say) as (detected, truth):
+                keypoints = detected.keypoints
+        except NobodyError:
+            say.warn(f"{name} is left out: nobody is found in it")
+            continue
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from error
+        steps = np.diff(keypoints.timestamps_s)
+        fps = float(1 / np.median(steps)) if len(steps) else 30.0
+        samples.append(Sample(keypoints, truth, fps, name, "", name))
+    return samples

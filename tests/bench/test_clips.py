@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from posecli.bench.clips import load_truth, score
+from posecli.bench.clips import load_truth, run_video, score
+from posecli.bench.refined import run_refine
 from posecli.errors import InputError
 from posecli.skeleton import LIMBS
 
@@ -58,3 +59,19 @@ def test_the_shared_truth_is_in_metres_before_the_camera(shared_data: Path) -> N
     assert np.isnan(truth[:, [7, 9, 10]]).all()
     thigh = np.linalg.norm(truth[:, 2] - truth[:, 1], axis=-1)
     assert 0.3 < np.nanmedian(thigh) < 0.55 and np.nanmin(truth[:, 0, 2]) > 1
+
+
+def test_nothing_need_be_kept_and_truth_of_another_length_is_named(shared_data: Path, tmp_path: Path) -> None:
+    (tmp_path / "clip").mkdir()
+    (tmp_path / "clip/video.mp4").symlink_to(shared_data / "videos/robust/juggle_20frames.mp4")
+
+    def write(frames: int) -> None:
+        truth = 1000 * RNG.normal(size=(frames, 17, 3))
+        np.savez(tmp_path / "clip/ref.npz", joints_cam_mm=truth, valid=np.ones((frames, 17), bool))
+
+    write(20)
+    result = run_video(tmp_path)
+    assert result.ours.frames == 20 and not result.failed
+    write(19)
+    with pytest.raises(InputError, match="^clip: the video has 20 frames and its truth 19"):
+        run_refine(["ddhpose"], [], video=tmp_path)

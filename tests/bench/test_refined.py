@@ -29,6 +29,8 @@ def test_errors_of_a_known_difference() -> None:
     assert compare(holes, truth, 30.0).mpjpe_mm == pytest.approx(0)
     with pytest.raises(InputError, match="nothing to compare"):
         compare(np.full_like(truth, np.nan), truth, 30.0)
+    with pytest.raises(InputError, match="the video has 39 frames and its truth 40"):
+        compare(truth[:39], truth, 30.0)
 
 
 def test_limbs_are_about_the_hips() -> None:
