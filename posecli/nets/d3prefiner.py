@@ -13,6 +13,8 @@ from torch.nn import functional as F
 from posecli.nets.attention import dropout, sinusoid
 from posecli.nets.stcformer import CrissCross
 
+_DIFFERENCES = 10.0  # metres → decimetres, so that what moves between frames is not lost beside the pose
+
 
 class DenoisingBlock(nn.Module):
     """x + STC(x), plus the projected step; x + STC(x); x + MLP(LN x)."""
@@ -47,6 +49,9 @@ class PoseDenoiser(nn.Module):
     depth: denoising blocks L, each of two criss-cross modules. dropout: of the MLPs, training only.
     named_joints: a learned vector per joint is added to its tokens. The criss-cross modules mark a joint only by its
         neighbours and its part of the body, and need long to tell one from another (ours; the paper has none).
+    reach: frames to either side that the first layer looks at, as differences from the frame itself (ours; the paper
+        has 0). The criss-cross modules know of time only what convolutions over three frames tell them: each can calm
+        what trembles over one frame more to either side, and no filter worth its name is that short.
     """
 
     def __init__(
@@ -59,10 +64,11 @@ class PoseDenoiser(nn.Module):
         mlp_ratio: float = 4.0,
         dropout: float = 0.0,
         named_joints: bool = False,
+        reach: int = 0,
     ) -> None:
         super().__init__()
-        self.width = width
-        self.embed = nn.Linear(5, width)
+        self.width, self.reach = width, reach
+        self.embed = nn.Linear(5 * (2 * reach + 1), width)
         self.joint = nn.Parameter(0.1 * torch.randn(len(parts), width)) if named_joints else None
         self.time = nn.ModuleList([nn.Linear(width, width), nn.Linear(width, width)])
         self.blocks = nn.ModuleList(
@@ -79,10 +85,19 @@ class PoseDenoiser(nn.Module):
         self, x2d: Tensor, state: Tensor, t: Tensor, generator: torch.Generator | None = None
     ) -> Tensor:
         """x2d (B, T, J, 2) normalised, state x_t (B, T, J, 3) metres, t (B,) → normalised error (B, T, J, 3)."""
-        x = self.embed(torch.cat([state, x2d], dim=-1))
+        x = self.embed(self._around(torch.cat([state, x2d], dim=-1)))
         if self.joint is not None:
             x = x + self.joint
         step = self.time[1](F.gelu(self.time[0](sinusoid(t, self.width))))
         for block in self.blocks:
             x = block(x, step, generator)
         return self.out(x).float()
+
+    def _around(self, x: Tensor) -> Tensor:
+        """(B, T, J, C) → (B, T, J, (2 reach + 1) C): the frame, and what its neighbours have more than it; beyond the
+        ends the first and the last frame go on."""
+        if self.reach == 0:
+            return x
+        frames = torch.arange(x.shape[1], device=x.device)
+        near = [x[:, (frames + k).clamp(0, len(frames) - 1)] for k in range(-self.reach, self.reach + 1) if k]
+        return torch.cat([x, *(_DIFFERENCES * (n - x) for n in near)], dim=-1)

@@ -7,6 +7,7 @@ settings are the paper's own ablation (Table III): without diffusion, without th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -35,9 +36,12 @@ class D3PRefinerConfig(Settings):
     normalise: the network gives errors over their root mean square by joint and axis ("joints"), or over the mean
         size of all ("mean"): the paper's "normalised by its average value" may be either.
     named_joints: see `posecli.nets.d3prefiner.PoseDenoiser` (ours).
+    reach: see there too (ours).
     motion: how much the loss minds what is wrong with the error's bending in time, its second difference, beside
         what is wrong with the error: each as a part of what there is to be found (ours; the paper has 0).
     """
+
+    added: ClassVar[frozenset[str]] = frozenset({"reach"})
 
     skeleton: str = "h36m17"
     frames: int = 81  # window T
@@ -53,6 +57,7 @@ class D3PRefinerConfig(Settings):
     temporal_rho: float = 0.0
     normalise: str = "joints"
     named_joints: bool = False
+    reach: int = 0
     motion: float = 0.0
 
     def __post_init__(self) -> None:
@@ -63,6 +68,9 @@ class D3PRefinerConfig(Settings):
         self.check_positive("mlp_ratio")
         self.check_not_negative("motion")
         self.check_share("dropout", "temporal_rho", below_one=True)
+        whole = isinstance(self.reach, int) and not isinstance(self.reach, bool)
+        if not (whole and 0 <= self.reach < self.frames):
+            raise ValueError(f"reach must be a whole number from 0 to below frames, got {self.reach!r}")
         if self.steps > self.timesteps:
             raise ValueError(f"steps must be at most timesteps ({self.timesteps}), got {self.steps}")
         if not all(isinstance(getattr(self, name), bool) for name in _SWITCHES):
@@ -89,6 +97,7 @@ class D3PRefiner(nn.Module):
             mlp_ratio=config.mlp_ratio,
             dropout=config.dropout,
             named_joints=config.named_joints,
+            reach=config.reach,
         )
         self.register_buffer("scale", torch.ones(self.skeleton.num_joints, 3))
 

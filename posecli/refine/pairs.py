@@ -17,7 +17,7 @@ from posecli.corpus.simulate import Batch, MotionClip, Simulator, SimulatorConfi
 from posecli.errors import InputError, UsageError
 from posecli.files import atomic_write
 from posecli.lifting import LiftConfig
-from posecli.methods.base import Lifter, usual_steps
+from posecli.methods.base import Lifter, usual_hypotheses, usual_steps
 from posecli.methods.common import both_ways, mirrored
 from posecli.refine.crossfit import subject_folds
 from posecli.reporting import Reporter, Silent
@@ -56,16 +56,17 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.pose)
 
-    def draw(self, batch: int, generator: torch.Generator) -> Pairs:
-        """`batch` windows with repetition, half of them seen in a mirror."""
+    def draw(self, batch: int, generator: torch.Generator, frames: int = 0) -> Pairs:
+        """`batch` windows with repetition, half of them seen in a mirror. frames: of each only so many in a row, from
+        anywhere in it; 0: all."""
         at = torch.randint(len(self), (batch,), generator=generator)
         flip = torch.rand(batch, 1, 1, 1, generator=generator) < 0.5
-        return Pairs(
-            *(
-                torch.where(flip, mirrored(value[at], H36M17.mirror), value[at])
-                for value in (self.x2d, self.noisy, self.pose)
-            )
-        )
+        chosen = [value[at] for value in (self.x2d, self.noisy, self.pose)]
+        if frames:
+            first = torch.randint(self.pose.shape[1] - frames + 1, (batch, 1), generator=generator)
+            rows = torch.arange(batch)[:, None], first + torch.arange(frames)
+            chosen = [value[rows] for value in chosen]
+        return Pairs(*(torch.where(flip, mirrored(value, H36M17.mirror), value) for value in chosen))
 
     def both_ways(self) -> Pairs:
         """All windows and their mirror images: what `draw` draws from."""
@@ -172,12 +173,14 @@ def _lifted(
     for row, flat in enumerate(batch.flat.double().numpy()):
         lifted, _ = lift_grid(
             flat, starts, lifter, Uncertainty.constant(),
-            hypotheses=1, steps=config.steps or usual_steps(lifter), batch=config.batch,
-            seed=(seed[0], seed[1] + row), size_exponent=simulator.size_exponent, progress=lambda count: None,
+            hypotheses=config.hypotheses or usual_hypotheses(lifter), steps=config.steps or usual_steps(lifter),
+            batch=config.batch, seed=(seed[0], seed[1] + row), size_exponent=simulator.size_exponent,
+            progress=lambda count: None,
         )  # fmt: skip
-        pose = low_pass(lifted, simulator.rate, config.smooth_hz)[:, 0]
-        fixed = with_lengths(pose, usual_lengths(pose, H36M17), H36M17)
-        answers.append(fixed if config.fixed_bones else pose)
+        each = low_pass(lifted, simulator.rate, config.smooth_hz)
+        pose = each.mean(axis=1)
+        lengths = usual_lengths(each.swapaxes(0, 1), H36M17)
+        answers.append(with_lengths(pose, lengths, H36M17) if config.fixed_bones else pose)
     noisy = batch.faced.from_camera(torch.from_numpy(np.stack(answers)).float())
     return Pairs(batch.x2d, noisy, batch.pose)
 

@@ -20,6 +20,10 @@ class RefinerTraining:
 
     decay: of the learning rate at every epoch, a pass over as many windows as there are (the paper's 0.96).
     ema: of the moving average of weights, which is what is measured and kept; 0 keeps the weights themselves.
+    crop: frames of a window that a step looks at, from anywhere in it; 0: all. Neighbouring frames are much alike, so
+        that more windows with fewer frames each teach more for the same work. Measured is on whole windows.
+    init: weights of a refiner to begin with, a file or the name of shipped ones, of the same network; without, random
+        ones. Their unit of error is kept.
     fit: on whose motion the refiner learns how the lifter errs; with it `make_refiner` says what the lifter's error is
         on these people and on held-out ones, so that everybody can see whether the choice was sound.
         "training": the corpus's training subjects, as lifted by the shipped lifter, which knows them. Right where it
@@ -41,6 +45,8 @@ class RefinerTraining:
     clip_norm: float = 1.0
     seed: int = 0
     validate_every: int = 500
+    crop: int = 0
+    init: str = ""
     fit: str = "training"
     folds: int = 5
     windows: int = 4000
@@ -66,6 +72,8 @@ class RefinerTraining:
             raise UsageError("learning_rate and clip_norm must be positive, and decay lie in (0, 1]")
         if not 0 <= self.ema < 1:
             raise UsageError(f"ema must lie in [0, 1), not {self.ema:g}")
+        if not 0 <= self.crop <= self.network.frames:
+            raise UsageError(f"crop must lie between 0 and the network's frames, not {self.crop}")
         if self.fit not in FITS:
             raise UsageError(f"fit must be one of {', '.join(FITS)}, not {self.fit!r}")
         if not 0 <= self.seed < 2**40:

@@ -8,17 +8,19 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from posecli.bench.metrics import acceleration_error, mpjpe, mpjve, p_mpjpe
-from posecli.errors import InputError, PosecliError
+from posecli.errors import InputError, PosecliError, UsageError
 from posecli.refine.d3prefiner import D3PRefiner
 from posecli.refine.noise import NoiseModel
 from posecli.refine.pairs import Pairs
 from posecli.refine.settings import RefinerTraining
 from posecli.train.checkpoint import Run
+from posecli.weights import store
+from posecli.weights.format import load_weights
 
 CHECKPOINT = "checkpoint.pt"
 
@@ -85,11 +87,7 @@ def train_refiner(
             )
     seen = pairs.both_ways()  # as they are drawn: half of them in a mirror
     noise = NoiseModel.fit(seen.x2d, seen.noisy, seen.pose)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)  # the network's first weights
-        model = D3PRefiner(config.network)
-    model.set_scale(seen.noisy - seen.pose)
-    model.to(device)
+    model = _first(config, seen).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     settings, motion = (
         json.dumps(asdict(config), sort_keys=True),
@@ -108,7 +106,7 @@ def train_refiner(
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * config.decay ** (run.step // epoch)
         model.train()
-        drawn = pairs.draw(config.batch, generator)
+        drawn = pairs.draw(config.batch, generator, config.crop)
         state = [value.to(device) for value in (drawn.x2d, drawn.noisy, drawn.pose)]
         loss = model.loss(*state, noise=noise, generator=generator).objective()
         optimizer.zero_grad(set_to_none=True)
@@ -131,6 +129,21 @@ def train_refiner(
             progress(Progress(run.step, losses[-1], scores))
     run.load_best()
     return Trained(model.eval(), noise, measure(model, validation), losses)
+
+
+def _first(config: RefinerTraining, pairs: Pairs) -> D3PRefiner:
+    """The network that training begins with. Raises InputError, UsageError where `init` cannot be used."""
+    if config.init:
+        path = store.find("d3prefiner", config.init)
+        method, model, _ = load_weights(path)
+        if method != "d3prefiner" or model.config != config.network:
+            raise UsageError(f"init: {path} holds another network than [model] describes")
+        return cast(D3PRefiner, model)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = D3PRefiner(config.network)
+    model.set_scale(pairs.noisy - pairs.pose)
+    return model
 
 
 def measure(model: D3PRefiner, pairs: Pairs, batch: int = 32) -> Scores:

@@ -45,3 +45,28 @@ def test_everything_it_is_given_counts() -> None:
     moved[0, 0, 3] += 1.0
     change = (net(x2d, moved, t) - before).abs().amax(dim=-1)[0]
     assert change[8, 16] > 0 and change[0, 13] > 0 and change[8, 3] > 0
+
+
+def test_reach_is_a_filter_over_neighbouring_frames() -> None:
+    """With the criss-cross modules silenced the network is linear in what the first layer sees, so it can say by how
+    much a frame lies off the mean of the five around it; beyond the ends the last frames go on."""
+    net = PoseDenoiser(parts=PARTS, width=16, depth=1, heads=2, reach=2).eval()
+    (block,) = net.blocks
+    with torch.no_grad():
+        for p in (
+            *block.first.proj.parameters(),
+            *block.second.proj.parameters(),
+            *block.step.parameters(),
+            block.fc2.weight,
+        ):
+            p.zero_()
+        net.embed.weight.zero_()
+        net.embed.bias.zero_()
+        for axis in range(3):  # x, y, z of the four neighbours' differences, in decimetres
+            net.embed.weight[axis, [5 * k + axis for k in range(1, 5)]] = -0.1 / 5
+            net.out.weight[axis, axis] = 1.0
+        state = torch.randn(1, 6, 17, 3, generator=torch.Generator().manual_seed(0))
+        off = net(torch.zeros(1, 6, 17, 2), state, torch.tensor([49]))
+    padded = torch.cat([state[:, :1], state[:, :1], state, state[:, -1:], state[:, -1:]], dim=1)
+    mean = torch.stack([padded[:, k : k + 6] for k in range(5)]).mean(dim=0)
+    torch.testing.assert_close(off, state - mean, atol=1e-5, rtol=0)

@@ -63,6 +63,19 @@ def test_the_ablations_learn_too(changes: dict[str, Any]) -> None:
     assert made.scores.mpjpe < 0.9 * made.scores.mpjpe_before
 
 
+def test_training_begins_with_other_weights(tmp_path: Path) -> None:
+    """One step from them at next to no learning rate leaves them as good as they were; another network is refused."""
+    config = RefinerTraining(steps=20, batch=16, learning_rate=5e-3, model=MODEL)
+    made = train_refiner(pairs(), pairs(16, seed=1), config)
+    path = tmp_path / "d3prefiner-first.safetensors"
+    save_weights(path, "d3prefiner", made.model, {})
+    more = replace(config, steps=1, learning_rate=1e-9, init=str(path))
+    again = train_refiner(pairs(32, seed=2), pairs(16, seed=1), more)  # of other errors: the unit is kept
+    assert again.scores.mpjpe == pytest.approx(made.scores.mpjpe, rel=1e-3)
+    with pytest.raises(UsageError, match="holds another network"):
+        train_refiner(pairs(), pairs(16, seed=1), replace(more, model={**MODEL, "reach": 2}))
+
+
 def test_the_loss_is_the_length_of_what_is_wrong() -> None:
     """Without the noise model the error is the lifter's own; the fresh network finds none. So the loss is the mean
     length of the errors in units of their root mean square by joint and axis, and a network that knew would have 0."""
