@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from posecli.detect.heatmaps import HeatmapSink
 from posecli.detect.keypoints import Keypoints2D
@@ -18,17 +18,7 @@ from posecli.weights.fetch import Progress
 
 
 class Detector(Eyes, Protocol):
-    """Finds people's joints in videos.
-
-    name and version: of the detector, weights_hash: of its networks' files; `posecli.detect.provenance` keeps them.
-    """
-
-    name: str
-    version: str
-    weights_hash: str
-
-    def settings(self) -> dict[str, Any]:
-        """What the result depends on beside the weights, ready for JSON."""
+    """Finds people's joints in videos."""
 
     def detect(
         self,

@@ -98,13 +98,7 @@ class BlazePose:
 
         Scores are the network's visibility: the probability that a joint lies in the picture and is not hidden.
         """
-        made = {
-            "detector": self.name,
-            "detector_version": self.version,
-            "weights_hash": self.weights_hash,
-            "settings": self.settings(),
-        }
-        return follow_surest(self, frames, image_size, made, heatmaps=heatmaps, on_frame=on_frame)
+        return follow_surest(self, frames, image_size, heatmaps=heatmaps, on_frame=on_frame)
 
     def find(self, image: NDArray[np.uint8], view: Roi | None = None) -> list[Spot]:
         return [Spot(roi.x, roi.y, roi.side / 2 / MARGIN, roi) for roi in self._find(image, view)]

@@ -14,13 +14,27 @@ _PIECES = 16
 
 
 class Identified(Protocol):
-    """What a detector tells about itself."""
+    """What a detector tells about itself.
+
+    name and version: of the detector, weights_hash: SHA-256 of its networks' files.
+    """
 
     name: str
     version: str
     weights_hash: str
 
-    def settings(self) -> dict[str, Any]: ...
+    def settings(self) -> dict[str, Any]:
+        """What the result depends on beside the weights, ready for JSON."""
+
+
+def identity(detector: Identified) -> dict[str, Any]:
+    """Detector, version, weights hash and settings, ready for JSON."""
+    return {
+        "detector": detector.name,
+        "detector_version": detector.version,
+        "weights_hash": detector.weights_hash,
+        "settings": detector.settings(),
+    }
 
 
 def provenance(
@@ -30,13 +44,10 @@ def provenance(
     end_s: float | None = None,
     person: str | None = None,
 ) -> dict[str, Any]:
-    """Detector, version, weights hash, settings, source, the stretch of it (seconds) and which person is asked for,
+    """The detector's `identity`, source, the stretch of it (seconds) and which person is asked for,
     ready for JSON."""
     return {
-        "detector": detector.name,
-        "detector_version": detector.version,
-        "weights_hash": detector.weights_hash,
-        "settings": detector.settings(),
+        **identity(detector),
         "source": source_identity(source),
         "start_s": start_s,
         "end_s": end_s,

@@ -87,13 +87,7 @@ class TopDown:
         on_frame: Callable[[int], None] | None = None,
     ) -> Keypoints2D:
         """Follow the surest person through `frames`; see `posecli.detect.people.surest.follow_surest`."""
-        made = {
-            "detector": self.name,
-            "detector_version": self.version,
-            "weights_hash": self.weights_hash,
-            "settings": self.settings(),
-        }
-        return follow_surest(self, frames, image_size, made, heatmaps=heatmaps, on_frame=on_frame)
+        return follow_surest(self, frames, image_size, heatmaps=heatmaps, on_frame=on_frame)
 
     def find(self, image: Image, view: Roi | None = None) -> list[Spot]:
         spots = []

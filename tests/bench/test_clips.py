@@ -73,5 +73,5 @@ def test_nothing_need_be_kept_and_truth_of_another_length_is_named(shared_data: 
     result = run_video(tmp_path)
     assert result.ours.frames == 20 and not result.failed
     write(19)
-    with pytest.raises(InputError, match="^clip: the video has 20 frames and its truth 19"):
+    with pytest.raises(InputError, match=r"^clip: the video has 20 frames and its truth 19"):
         run_refine(["ddhpose"], [], video=tmp_path)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posecli.detect.heatmaps import HeatmapFormat
+from posecli.detect.provenance import Identified
 from posecli.detect.roi import Roi
 from posecli.skeleton import Skeleton
 
@@ -57,7 +58,7 @@ class Aimer(Protocol):
     def __call__(self, sight: Sight) -> Any | None: ...
 
 
-class Eyes(Protocol):
+class Eyes(Identified, Protocol):
     """A detector, as whoever follows people sees it.
 
     has_world: its sights have `world`.

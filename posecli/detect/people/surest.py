@@ -12,6 +12,7 @@ from posecli.detect.heatmaps import HeatmapRecord, HeatmapSink
 from posecli.detect.keypoints import Keypoints2D
 from posecli.detect.people.rows import Rows
 from posecli.detect.people.sight import Eyes, Sight
+from posecli.detect.provenance import identity
 from posecli.media.frames import Frame
 
 
@@ -19,7 +20,6 @@ def follow_surest(
     eyes: Eyes,
     frames: Iterable[Frame],
     image_size: tuple[int, int],
-    provenance: dict[str, Any],
     *,
     heatmaps: HeatmapSink | None = None,
     on_frame: Callable[[int], None] | None = None,
@@ -44,7 +44,7 @@ def follow_surest(
         times.append(frame.time_s)
         if on_frame is not None:
             on_frame(number + 1)
-    return Rows.keypoints([rows], eyes, np.array(times, dtype=np.float64), image_size, provenance)
+    return Rows.keypoints([rows], eyes, np.array(times, dtype=np.float64), image_size, identity(eyes))
 
 
 def find_surest(eyes: Eyes, image: Any) -> Sight | None:
