@@ -26,6 +26,7 @@ from posecli.weights.format import load_weights
 class Lifting:
     """A lifter with its weights on its device, and what is to be recorded of it. refiner: of what it lifted, if any.
 
+    hypotheses, steps: as many as are taken, the method's own number where the config leaves that open.
     method: None for that of the weights, or the usual one where there are none either.
 
     Raises UsageError or InputError where method, weights, device and settings do not go together.
@@ -42,18 +43,18 @@ class Lifting:
             raise UsageError(f"{path} refines what a lifter made; use `posecli refine`")
         if method not in (None, found):
             raise UsageError(f"{path} are weights of {found}, not of {method}; use --method {found}")
-        steps = config.steps or usual_steps(self.model)
-        most = self.model.config.to_dict().get("timesteps", steps)
-        if steps > most:
-            raise UsageError(f"{found} denoises in at most {most} steps, not {steps}")
+        self.hypotheses = config.hypotheses or usual_hypotheses(self.model)
+        self.steps = config.steps or usual_steps(self.model)
+        most = self.model.config.to_dict().get("timesteps", self.steps)
+        if self.steps > most:
+            raise UsageError(f"{found} denoises in at most {most} steps, not {self.steps}")
         try:
             self.rate_hz = float(metadata.get("rate_hz", 30.0))
             self.size_exponent = float(metadata.get("size_exponent", 0.0))
             self.uncertainty = Uncertainty.from_metadata(metadata)
         except (TypeError, ValueError, InputError):
             raise InputError(f"{path}: its header is damaged; fetch the file again") from None
-        hypotheses = config.hypotheses or usual_hypotheses(self.model)
-        self.config, self._path = replace(config, hypotheses=hypotheses, steps=steps), path
+        self.config, self._path = replace(config, hypotheses=self.hypotheses, steps=self.steps), path
         self.refiner: Refiner | None = None
         self._other_input = metadata.get("input")
         self.record: dict[str, Any] = {

@@ -61,8 +61,7 @@ def score(
     reporter, method = reporter or Silent(), str(lifting.record["method"])
     scoring = Scoring(lifting, method, protocol, material)
     groups: dict[str, Totals] = {}
-    used, done = lifting.config, 0
-    name = f"bench H={used.hypotheses} W={used.steps}"
+    done, name = 0, f"bench H={lifting.hypotheses} W={lifting.steps}"
     with reporter.stage(name, material.frames, "frames") as advance:
         for number, scene in enumerate(material.scenes()):
             groups[scene.group] = groups.get(scene.group, NOTHING) + scoring.of(scene, number)
@@ -70,9 +69,9 @@ def score(
             advance(done)
     made = made_by(lifting) | {"config": lifting.model.config.to_dict()}
     made["settings"] = {
-        "hypotheses": used.hypotheses,
-        "steps": used.steps,
-        "seed": used.seed,
+        "hypotheses": lifting.hypotheses,
+        "steps": lifting.steps,
+        "seed": lifting.config.seed,
         "p_best_windows": material.layout.batch,
         **material.about,
     }

@@ -41,7 +41,7 @@ class Scoring:
     def __init__(self, lifting: Lifting, method: str, protocol: str, material: Material) -> None:
         self.layout, self.method, self.protocol = material.layout, method, protocol
         self.lifter = released.as_released(lifting.model, self.layout.bench, protocol)
-        self.config = lifting.config
+        self.hypotheses, self.steps, self.seed = lifting.hypotheses, lifting.steps, lifting.config.seed
         without_neck = released.needs_no_neck(self.lifter)
         if material.joints_2d == 16 and not without_neck:
             raise UsageError(
@@ -100,15 +100,15 @@ class Scoring:
 
     def _lift(self, screen: NDArray[np.float64], rows: NDArray[np.int64], number: int) -> NDArray[np.float32]:
         """Screen coordinates (T, J, 2), windows (W, t) → (H, W, t, J, 3)."""
-        entropy = np.random.SeedSequence([self.config.seed, number]).generate_state(1, np.uint64)
+        entropy = np.random.SeedSequence([self.seed, number]).generate_state(1, np.uint64)
         generator = torch.Generator().manual_seed(int(entropy[0]) >> 1)
-        at_once = max(1, _FRAMES_AT_ONCE // (rows.shape[1] * (self.config.hypotheses or 1)))
+        at_once = max(1, _FRAMES_AT_ONCE // (rows.shape[1] * self.hypotheses))
         parts = []
         for first in range(0, len(rows), at_once):
             x2d = torch.from_numpy(screen[rows[first : first + at_once]]).float().to(self.device)
             pose = released.poses(
-                self.lifter, self.method, x2d, protocol=self.protocol, hypotheses=self.config.hypotheses or 1,
-                steps=int(self.config.steps or 1), generator=generator,
+                self.lifter, self.method, x2d, protocol=self.protocol, hypotheses=self.hypotheses,
+                steps=self.steps, generator=generator,
             )  # fmt: skip
             parts.append(pose.float().cpu().numpy())
         found = np.concatenate(parts).swapaxes(0, 1)
