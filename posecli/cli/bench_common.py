@@ -20,6 +20,18 @@ Format = Annotated[
 Result = Annotated[
     Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write everything there, as JSON.")
 ]
+Video = Annotated[
+    Path | None,
+    typer.Option("--video", metavar="DIR", help="Real clips instead, through the whole pipeline."),
+]
+Pairs = Annotated[
+    Path | None,
+    typer.Option("--pairs", metavar="FILE", help="A paired set's test subjects instead (posecli data)."),
+]
+Keep = Annotated[
+    Path | None,
+    typer.Option("--keep", metavar="DIR", help="With --video: keep detections there, to use them again."),
+]
 Plot = Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw it: .png, .svg or .pdf.")]
 
 

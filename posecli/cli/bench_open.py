@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from posecli.cli import options as o
-from posecli.cli.bench_common import Format, Plot, Result, check, made_by, show, write_json
+from posecli.cli.bench_common import (
+    Format,
+    Keep,
+    Pairs,
+    Plot,
+    Result,
+    Video,
+    check,
+    made_by,
+    show,
+    write_json,
+)
 from posecli.cli.console import ANYWHERE, Output
 from posecli.cli.summary import written
 from posecli.errors import InputError, UsageError
@@ -48,18 +59,9 @@ def open_(
             "--keypoints", metavar="KIND", help="detected, or true: what a perfect detector would say."
         ),
     ] = "detected",
-    video: Annotated[
-        Path | None,
-        typer.Option("--video", metavar="DIR", help="Real clips instead, through the whole pipeline."),
-    ] = None,
-    pairs: Annotated[
-        Path | None,
-        typer.Option("--pairs", metavar="FILE", help="A paired set's test subjects instead (posecli data)."),
-    ] = None,
-    keep: Annotated[
-        Path | None,
-        typer.Option("--keep", metavar="DIR", help="With --video: keep detections there, to use them again."),
-    ] = None,
+    video: Video = None,
+    pairs: Pairs = None,
+    keep: Keep = None,
     format: Format = "rich",
     out: Result = None,
     plot: Plot = None,

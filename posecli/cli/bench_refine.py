@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from posecli.cli import options as o
-from posecli.cli.bench_common import Format, Result, check, show, write_json
+from posecli.cli.bench_common import Format, Keep, Pairs, Result, Video, check, show, write_json
 from posecli.cli.console import ANYWHERE, Output
 from posecli.cli.summary import written
 from posecli.errors import UsageError
@@ -46,18 +45,9 @@ def refine(
             help="Weights of d3prefiner to try beside the filters, with commas, or none; all that ship if not given.",
         ),
     ] = None,
-    video: Annotated[
-        Path | None,
-        typer.Option("--video", metavar="DIR", help="Real clips instead of the open benchmark."),
-    ] = None,
-    pairs: Annotated[
-        Path | None,
-        typer.Option("--pairs", metavar="FILE", help="A paired set's test subjects instead (posecli data)."),
-    ] = None,
-    keep: Annotated[
-        Path | None,
-        typer.Option("--keep", metavar="DIR", help="With --video: keep detections there, to use them again."),
-    ] = None,
+    video: Video = None,
+    pairs: Pairs = None,
+    keep: Keep = None,
     format: Format = "rich",
     out: Result = None,
     device: o.Device = "auto",
