@@ -14,8 +14,9 @@ from posecli.detect.box_crop import BoxCrop
 from posecli.detect.decoding import concentration, grid_joints, simcc_joints, softmax
 from posecli.detect.heatmaps import HeatmapFormat, Kind, Layout
 from posecli.detect.network import Box, PoseSeen
-from posecli.detect.onnx_session import Output, Session, listed
-from posecli.detect.preprocessing import IMAGENET, PosePreprocessing, describe
+from posecli.detect.onnx_session import Output, listed
+from posecli.detect.onnx_tried import tried
+from posecli.detect.preprocessing import IMAGENET, PosePreprocessing
 from posecli.detect.roi import apply_affine
 from posecli.errors import InputError, UsageError
 
@@ -48,14 +49,8 @@ class OnnxPose:
     name = "onnx"
 
     def __init__(self, path: Path, *, threads: int = 2, preprocessing: Path | None = None) -> None:
-        self._session = Session(path, threads=threads)
-        written = describe(path, self._session.metadata, preprocessing)
-        width, height = written.input_size(path, self._session.input_size)
-        nothing = np.zeros((1, 3, height, width), np.float32)
-        outputs = self._session.run(
-            nothing
-        )  # fails now rather than later, and tells shapes that the file leaves open
-        usual = _usual(outputs, (width, height))
+        self._session, written, size, outputs = tried(path, preprocessing, threads=threads)
+        usual = _usual(outputs, size)
         if "skeleton" in written.entries:
             usual["joints"] = ()  # they were those of the usual one
         self.preprocessing = written.build(PosePreprocessing, usual)

@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posecli.detect.network import Box
-from posecli.detect.onnx_session import Output, Session, listed
-from posecli.detect.preprocessing import BoxPreprocessing, Described, describe
+from posecli.detect.onnx_session import Output, listed
+from posecli.detect.onnx_tried import tried
+from posecli.detect.preprocessing import BoxPreprocessing, Described
 from posecli.detect.roi import Roi
 from posecli.errors import InputError, UsageError
 
@@ -43,13 +44,8 @@ class OnnxFinder:
     name = "onnx"
 
     def __init__(self, path: Path, *, threads: int = 2, preprocessing: Path | None = None) -> None:
-        self._session = Session(path, threads=threads)
-        written = describe(path, self._session.metadata, preprocessing)
-        width, height = written.input_size(path, self._session.input_size)
-        outputs = self._session.run(
-            np.zeros((1, 3, height, width), np.float32)
-        )  # fails now rather than later
-        usual = {**_usual(path, written, outputs), "input_size": (width, height)}
+        self._session, written, size, outputs = tried(path, preprocessing, threads=threads)
+        usual = {**_usual(path, written, outputs), "input_size": size}
         self.preprocessing = written.build(BoxPreprocessing, usual)
         self._places = written.places
         self.version, self.weights_hash = path.stem, self._session.sha256
