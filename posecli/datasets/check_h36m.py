@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from posecli.datasets import h36m
+from posecli.datasets.check_takes import held, seen
 from posecli.datasets.findings import Finding
-from posecli.datasets.videopose3d import Takes, Views
+from posecli.datasets.videopose3d import Takes
 from posecli.errors import InputError
-from posecli.untrusted_npz import read_npz
 
 _OWNER = "Human3.6M is given to registered researchers at vision.imar.ro/human3.6m"
 _SCRIPT = "made of the download by data/prepare_data_h36m.py of github.com/facebookresearch/VideoPose3D"
@@ -17,6 +17,7 @@ _HR = "in the data folder that github.com/lojol2327/DiffuPose links to; only Dif
 
 
 def check_h36m(folder: Path) -> list[Finding]:
+    """Motion, exact and CPN's keypoints must be there; other keypoints are looked at where they are."""
     said: list[Finding] = []
     path = folder / h36m.POSITIONS
     if not path.is_file():
@@ -31,27 +32,18 @@ def check_h36m(folder: Path) -> list[Finding]:
     if not path.is_file():
         return said
     try:
-        found = read_npz(path, "positions_3d")["positions_3d"]
-        there = tuple(s for s in (*h36m.TRAIN, *h36m.TEST) if isinstance(found, dict) and s in found)
-        positions = h36m.read_positions(folder, there)
+        positions = held(path, (*h36m.TRAIN, *h36m.TEST), h36m.read_positions)
     except InputError as error:
-        return [*said, Finding(False, path.name, str(error))]
+        return [*said, Finding(False, path.name, str(error).removeprefix(f"{path}: "))]
     said += _subjects(positions)
-    true: Views | None = None
-    for file in sorted(folder.glob("data_2d_h36m_*.npz")):
-        keypoints = file.stem.removeprefix("data_2d_h36m_")
+    about, views = seen(
+        folder, "data_2d_h36m_", lambda kind: h36m.read_views(folder, kind, positions),
+        needed=(h36m.TRUE_KEYPOINTS, "cpn_ft_h36m_dbb"), cameras=len(h36m.CAMERAS), unit="take",
+    )  # fmt: skip
+    said += about
+    if h36m.TRUE_KEYPOINTS in views:
         try:
-            views = h36m.read_views(folder, keypoints, positions)
-        except InputError as error:
-            needed = keypoints in ("gt", "cpn_ft_h36m_dbb")  # others may lie there for other uses
-            said.append(Finding(False if needed else None, file.name, str(error).removeprefix(f"{file}: ")))
-            continue
-        joints = next((v[0].shape[1] for takes in views.values() for v in takes.values()), 0)
-        said.append(Finding(True, file.name, f"{joints} joints, {len(h36m.CAMERAS)} cameras, every take"))
-        true = views if keypoints == h36m.TRUE_KEYPOINTS else true
-    if true is not None:
-        try:
-            _, worst = h36m.find_cameras(positions, true)
+            _, worst = h36m.find_cameras(positions, views[h36m.TRUE_KEYPOINTS])
             said.append(
                 Finding(True, "cameras", f"follow from the exact projection, {worst:.5f} px off at most")
             )

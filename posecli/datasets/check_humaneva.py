@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from posecli.datasets import humaneva
+from posecli.datasets.check_takes import held, seen
 from posecli.datasets.findings import Finding
 from posecli.datasets.videopose3d import Takes, Views
 from posecli.errors import InputError
-from posecli.untrusted_npz import read_npz
 
 _OWNER = "HumanEva-I is given to registered researchers at humaneva.is.tue.mpg.de"
 _SCRIPT = (
@@ -29,9 +29,7 @@ def check_humaneva(folder: Path) -> list[Finding]:
     if not path.is_file():
         return said
     try:
-        found = read_npz(path, "positions_3d")["positions_3d"]
-        there = tuple(s for s in (*humaneva.TRAIN, *humaneva.TEST) if isinstance(found, dict) and s in found)
-        positions = humaneva.read_positions(folder, there)
+        positions = held(path, (*humaneva.TRAIN, *humaneva.TEST), humaneva.read_positions)
     except InputError as error:
         return [*said, Finding(False, path.name, str(error).removeprefix(f"{path}: "))]
     for group, subjects in (("test", humaneva.TEST), ("training", humaneva.TRAIN)):
@@ -50,19 +48,13 @@ def check_humaneva(folder: Path) -> list[Finding]:
             actions = {humaneva.action_of(take) for take in positions[subject]}
             if absent := [a for a in humaneva.ACTIONS if a not in actions]:
                 said.append(Finding(bad, subject, f"no takes of {', '.join(absent)}"))
-    exact: Views | None = None
-    for file in sorted(folder.glob("data_2d_humaneva15_*.npz")):
-        keypoints = file.stem.removeprefix("data_2d_humaneva15_")
-        try:
-            views = humaneva.read_views(folder, keypoints, positions)
-        except InputError as error:
-            needed = keypoints == humaneva.TRUE_KEYPOINTS  # others may lie there for other uses
-            said.append(Finding(False if needed else None, file.name, str(error).removeprefix(f"{file}: ")))
-            continue
-        said.append(Finding(True, file.name, f"15 joints, {len(humaneva.CAMERAS)} cameras, every chunk"))
-        exact = views if keypoints == humaneva.TRUE_KEYPOINTS else exact
-    if exact is not None:
-        said.append(_cameras(positions, exact))
+    about, views = seen(
+        folder, "data_2d_humaneva15_", lambda kind: humaneva.read_views(folder, kind, positions),
+        needed=(humaneva.TRUE_KEYPOINTS,), cameras=len(humaneva.CAMERAS), unit="chunk",
+    )  # fmt: skip
+    said += about
+    if humaneva.TRUE_KEYPOINTS in views:
+        said.append(_cameras(positions, views[humaneva.TRUE_KEYPOINTS]))
     return said
 
 
