@@ -85,24 +85,6 @@ class Camera:
     rotation: NDArray[np.float64]
     translation: NDArray[np.float64]
 
-    @classmethod
-    def looking_at(
-        cls,
-        target: NDArray[np.floating],
-        position: NDArray[np.floating],
-        size: tuple[int, int],
-        fov_deg: float = 55.0,
-    ) -> Camera:
-        """Camera at `position` turned towards `target`, upright; `fov_deg` along the longer side of the image."""
-        forward = np.asarray(target, dtype=np.float64) - position
-        forward /= np.linalg.norm(forward)
-        right = np.cross(forward, [0.0, 1.0, 0.0])
-        right /= np.linalg.norm(right)
-        rotation = np.stack([right, np.cross(forward, right), forward])
-        focal = max(size) / 2 / np.tan(np.radians(fov_deg) / 2)
-        k = np.array([[focal, 0, size[0] / 2], [0, focal, size[1] / 2], [0, 0, 1.0]])
-        return cls(k, rotation, -rotation @ np.asarray(position, dtype=np.float64))
-
     def to_camera(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
         """World points (..., 3) → camera frame."""
         return points @ self.rotation.T + self.translation

@@ -1,4 +1,4 @@
-"""Predictions for every person by a lifter that was not trained on that person.
+"""Who is held out, so that every person is predicted by a lifter that was not trained on that person.
 
 A lifter errs less on people it knows: errors of its own training subjects would teach a refiner to do next to
 nothing (paper, Table III without the conditional distribution: worse than no refiner at all).
@@ -6,12 +6,10 @@ nothing (paper, Table III without the conditional distribution: worse than no re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 Rows = NDArray[np.int64]
 
@@ -34,18 +32,3 @@ def subject_folds(subjects: Sequence[int], folds: int) -> list[Rows]:
         filled[fold] += counts[k]
     placed = np.array([fold_of[name] for name in who])
     return [np.flatnonzero(placed == fold) for fold in range(folds)]
-
-
-def cross_fitted(subjects: Sequence[int], folds: int, predict: Callable[[Rows, Rows], Tensor]) -> Tensor:
-    """One prediction per sample (N, ...), in order.
-
-    predict: (rows to train on, rows held out) → predictions for the rows held out. Called once per fold.
-    """
-    held = subject_folds(subjects, folds)
-    everything = np.arange(len(subjects))
-    answers = [predict(np.setdiff1d(everything, rows), rows) for rows in held]
-    for rows, answer in zip(held, answers, strict=True):
-        if len(answer) != len(rows):
-            raise ValueError(f"{len(rows)} samples were held out, but {len(answer)} predictions came back")
-    order = np.argsort(np.concatenate(held))
-    return torch.cat(answers)[torch.from_numpy(order)]

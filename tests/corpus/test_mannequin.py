@@ -30,10 +30,17 @@ def standing() -> np.ndarray:
 
 
 def camera(azimuth_deg: float = 0.0) -> Camera:
+    """Upright, 4 m away, turned towards the person's middle; 45° along the longer side of the image."""
     turn = np.radians(azimuth_deg)
-    return Camera.looking_at(
-        np.array([0, 0.9, 0]), np.array([4 * np.sin(turn), 1.2, 4 * np.cos(turn)]), SIZE, 45.0
-    )
+    position = np.array([4 * np.sin(turn), 1.2, 4 * np.cos(turn)])
+    forward = np.array([0, 0.9, 0]) - position
+    forward /= np.linalg.norm(forward)
+    right = np.cross(forward, [0.0, 1.0, 0.0])
+    right /= np.linalg.norm(right)
+    rotation = np.stack([right, np.cross(forward, right), forward])
+    focal = max(SIZE) / 2 / np.tan(np.radians(45) / 2)
+    k = np.array([[focal, 0, SIZE[0] / 2], [0, focal, SIZE[1] / 2], [0, 0, 1.0]])
+    return Camera(k, rotation, -rotation @ position)
 
 
 def colours_of(style: Style, picture: np.ndarray, uv: np.ndarray) -> dict[str, np.ndarray]:
