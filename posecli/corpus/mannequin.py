@@ -74,27 +74,6 @@ class Style:
         return cls(clothes, room, lamp, float(rng.uniform(0.35, 0.6)), float(rng.uniform(0.35, 0.75)))
 
 
-@dataclass(frozen=True)
-class Camera:
-    """A camera in the corpus's world (y up, metres): x_camera = rotation · x_world + translation.
-
-    k: (3, 3) pixels. Camera frame x right, y down, z forward.
-    """
-
-    k: NDArray[np.float64]
-    rotation: NDArray[np.float64]
-    translation: NDArray[np.float64]
-
-    def to_camera(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
-        """World points (..., 3) → camera frame."""
-        return points @ self.rotation.T + self.translation
-
-    def ground(self, height: float = 0.0) -> Ground:
-        """The plane y = `height` of the world, in the camera frame."""
-        up = self.rotation[:, 1]
-        return Ground((float(up[0]), float(up[1]), float(up[2])), float(height + up @ self.translation))
-
-
 class Stage:
     """A still camera in a room: draws the room once, then one person per call."""
 
@@ -176,17 +155,3 @@ class Stage:
         direct = np.clip(n @ self.lamp.astype(np.float32), 0, None)
         sky = 0.75 + 0.25 * (n @ np.array(self.ground.up, np.float32))
         return (self.style.ambient * sky + (1.05 - self.style.ambient) * direct).astype(np.float32) + 0.12
-
-
-def render(
-    points_cam: NDArray[np.floating], k: NDArray[np.floating], size: tuple[int, int], style: Style,
-    ground: Ground | None = None, seed: int = 0,
-) -> Image:  # fmt: skip
-    """One picture of one person; `Stage` is faster for several with a still camera.
-
-    points_cam: (28, 3) camera frame, metres. k: (3, 3) pixels. size: (width, height). ground: None puts a level
-    floor under the lowest point. Returns (height, width, 3), blue, green, red.
-    """
-    if ground is None:
-        ground = Ground((0.0, -1.0, 0.0), float(-points_cam[:, 1].max() - 0.02))
-    return Stage(k, size, style, ground, float(points_cam[0, 2])).render(points_cam, seed)

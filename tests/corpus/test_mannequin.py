@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from posecli.corpus.mannequin import Camera, Stage, Style, render
+from posecli.corpus.mannequin import Stage, Style
+from posecli.corpus.mannequin_room import Ground
 from posecli.corpus.store import POINT_NAMES
 
 SIZE = (360, 640)
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A camera in the corpus's world (y up, metres): x_camera = rotation · x_world + translation.
+
+    k: (3, 3) pixels. Camera frame x right, y down, z forward.
+    """
+
+    k: NDArray[np.float64]
+    rotation: NDArray[np.float64]
+    translation: NDArray[np.float64]
+
+    def to_camera(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
+        """World points (..., 3) → camera frame."""
+        return points @ self.rotation.T + self.translation
+
+    def ground(self, height: float = 0.0) -> Ground:
+        """The plane y = `height` of the world, in the camera frame."""
+        up = self.rotation[:, 1]
+        return Ground((float(up[0]), float(up[1]), float(up[2])), float(height + up @ self.translation))
 
 
 def standing() -> np.ndarray:
@@ -104,18 +127,22 @@ def test_nothing_beyond_the_body_is_painted() -> None:
 def test_same_seed_same_picture() -> None:
     view = camera(30)
     points = view.to_camera(standing())
-    a, b = (
-        render(points, view.k, SIZE, Style.random(np.random.default_rng(5)), view.ground(), 7) for _ in "ab"
-    )
+
+    def picture(seed: int) -> NDArray[np.uint8]:
+        style = Style.random(np.random.default_rng(seed))
+        return Stage(view.k, SIZE, style, view.ground(), 4.0).render(points, 7)
+
+    a, b = picture(5), picture(5)
     np.testing.assert_array_equal(a, b)
     assert a.shape == (640, 360, 3) and a.dtype == np.uint8
-    assert (render(points, view.k, SIZE, Style.random(np.random.default_rng(6))) != a).any()
+    assert (picture(6) != a).any()
 
 
 @pytest.mark.parametrize("shift", [(0, 0, -4.1), (0, 0, -3.95), (3, 0, 0), (0, -9, 0)])
 def test_people_out_of_sight_or_too_near_do_no_harm(shift: tuple[float, float, float]) -> None:
     view = camera()
-    picture = render(view.to_camera(standing()) + shift, view.k, SIZE, Style(), view.ground())
+    points = view.to_camera(standing()) + shift
+    picture = Stage(view.k, SIZE, Style(), view.ground(), float(points[0, 2])).render(points)
     assert picture.shape == (640, 360, 3)
 
 
