@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -104,6 +105,7 @@ def make_refiner(
         "training": asdict(config),
         "corpus_sha256": corpus,
         "pairs_sha256": None if pairs is None else store.sha256(pairs),
+        "init_sha256": store.sha256(store.find("d3prefiner", config.init)) if config.init else None,
         "posecli": __version__,
         "acknowledgement": ACKNOWLEDGEMENT,
     }
@@ -145,10 +147,12 @@ def _pairs_of(
 ) -> tuple[Pairs, Pairs]:
     """What to learn from, and what to choose the best weights on, of other people; kept in `folder`."""
     frames, names = config.network.frames, ("fit", "windows", "validation_windows", "seed", "folds", "lifter")
+    share = config.shares.get(base.method, 1.0)
+    told = {name: getattr(config, name) for name in names} | ({} if share == 1 else {"share": share})
     about = json.dumps(
-        [base.sha256, corpus, None if paired is None else store.sha256(paired), frames,
-         {name: getattr(config, name) for name in names}], sort_keys=True,
-    )  # fmt: skip
+        [base.sha256, corpus, None if paired is None else store.sha256(paired), frames, told], sort_keys=True
+    )
+    windows, check_windows = (math.ceil(share * n) for n in (config.windows, config.validation_windows))
     files = [folder / f"pairs-{base.method}-{kind}.safetensors" for kind in ("fit", "validation")]
     kept = [Pairs.load(file, about) for file in files]
     validating = load_corpus(data, "val")
@@ -163,17 +167,17 @@ def _pairs_of(
         if config.fit == "folds":
             fold = _fold_trainer(base, validating, config, folder, device, say)
             learn = cross_fitted_pairs(
-                fold, learning, config.windows,
+                fold, learning, windows,
                 folds=config.folds, frames=frames, simulator=base.simulator, seed=config.seed, reporter=say,
             )  # fmt: skip
         else:
-            learn = lift(learning, config.windows, seed=config.seed)
+            learn = lift(learning, windows, seed=config.seed)
         if paired is not None:
             more = detected_pairs(base.model, paired, "train", frames=frames, simulator=base.simulator)
             learn = Pairs.joined([learn, more])
         learn.save(files[0], about)
     if check is None:
-        check = lift(others, config.validation_windows, seed=config.seed + 1000)
+        check = lift(others, check_windows, seed=config.seed + 1000)
         if paired is not None:
             more = detected_pairs(base.model, paired, "val", frames=frames, simulator=base.simulator)
             check = Pairs.joined([check, more])

@@ -34,6 +34,7 @@ class RefinerTraining:
             the other two by 14 to 29 %, one fitted to the training subjects changed it by -0.3 to +1.0 %.
         "folds": cross-fitted as the paper would need it, `folds` lifters trained anew, each on the others' subjects.
     windows, validation_windows: simulated ones, to fit on and to choose the best weights on.
+    shares: lifter → the part of `windows` that it lifts, for those that take long.
     lifter: settings of the training of the lifter of each fold (`TrainConfig`), steps, batch and so on.
     """
 
@@ -51,6 +52,7 @@ class RefinerTraining:
     folds: int = 5
     windows: int = 4000
     validation_windows: int = 256
+    shares: dict[str, float] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
     lifter: dict[str, Any] = field(default_factory=dict)
 
@@ -72,6 +74,8 @@ class RefinerTraining:
             raise UsageError("learning_rate and clip_norm must be positive, and decay lie in (0, 1]")
         if not 0 <= self.ema < 1:
             raise UsageError(f"ema must lie in [0, 1), not {self.ema:g}")
+        if not all(isinstance(s, int | float) and 0 < s <= 1 for s in self.shares.values()):
+            raise UsageError("shares must lie in (0, 1]")
         if not 0 <= self.crop <= self.network.frames:
             raise UsageError(f"crop must lie between 0 and the network's frames, not {self.crop}")
         if self.fit not in FITS:
