@@ -1,10 +1,13 @@
-"""Postures that motion capture has too few of: sitting, crouching, folded and reaching arms, mixed bodies.
+"""Postures that motion capture has too few of: sitting, crouching, folded and reaching arms, mixed bodies, people
+who lie, stand on their hands or turn over.
 
 Windows of points (B, T, 28, 3), metres, y up, are changed through the pelvis' and chest's own frames; bones
 keep their lengths. All randomness comes from one generator.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
@@ -96,6 +99,31 @@ def reach(points: Tensor, share: float, generator: torch.Generator) -> Tensor:
         for joint in (elbow, wrist):
             moved[:, :, joint] = torch.where(kept, moved[:, :, joint], points[:, :, joint])
     return moved
+
+
+def tumble(points: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Turn `share` of the windows as they are about a level axis through the middle of the motion, as though the floor
+    stood elsewhere: a third by about a right angle (lying), the others by any angle; half of them turn on through the
+    window, by up to a quarter turn. The lowest point stays as high as it was. Nothing of gravity is in it."""
+    batch, frames = points.shape[:2]
+    chosen = torch.rand(batch, generator=generator) < share
+    heading = _uniform((batch, 1), -math.pi, math.pi, generator)
+    side = 1 - 2 * (torch.rand(batch, 1, generator=generator) < 0.5).float()
+    lying = side * (math.pi / 2 + 0.25 * _normal((batch, 1), generator))
+    first = torch.where(
+        torch.rand(batch, 1, generator=generator) < 1 / 3,
+        lying,
+        _uniform((batch, 1), -math.pi, math.pi, generator),
+    )
+    turning = _uniform((batch, 1), -math.pi / 2, math.pi / 2, generator)
+    turning = torch.where(torch.rand(batch, 1, generator=generator) < 0.5, turning, 0.0)
+    angle = first + turning * torch.linspace(-0.5, 0.5, frames)  # (B, T)
+    axis = torch.stack([heading.cos(), torch.zeros_like(heading), heading.sin()], -1).expand(-1, frames, -1)
+    centre = points[:, :, :1].mean(dim=1, keepdim=True)
+    moved = (points - centre) @ _about(axis, angle).transpose(-1, -2) + centre
+    lift = points[..., 1].amin(dim=(1, 2)) - moved[..., 1].amin(dim=(1, 2))
+    moved = moved + lift[:, None, None, None] * torch.tensor([0.0, 1.0, 0.0])
+    return torch.where(chosen[:, None, None, None], moved, points)
 
 
 def _frame(points: Tensor, left: int, right: int, top: int, below: int = HIP) -> Tensor:

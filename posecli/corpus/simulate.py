@@ -54,6 +54,9 @@ class MotionClip(Protocol):
     def weight(self) -> float: ...
 
 
+_SHARES = ("still", "mixed", "sitting", "reaching", "tumbling", "other_rates")
+
+
 @dataclass(frozen=True)
 class SimulatorConfig:
     """How widely motion, cameras and detector errors vary. Lengths of noise are relative to half the person's box.
@@ -68,6 +71,7 @@ class SimulatorConfig:
     mixed: float = 0.25  # share of windows with another window's upper body
     sitting: float = 0.3  # share of windows bent towards sitting or crouching
     reaching: float = 0.3  # share of windows, per arm, whose hand is brought elsewhere
+    tumbling: float = 0.0  # share of windows turned over as a whole, people who lie or stand on their hands
     size_std: float = 0.06  # log of body size
     bone_std: float = 0.05  # log of each group's length
     viewpoint: str = (
@@ -105,7 +109,14 @@ class SimulatorConfig:
             numbers = list(value) if pair and isinstance(value, list | tuple) else [value]
             if len(numbers) != 1 + pair or not all(_is_number(n) for n in numbers):
                 raise UsageError(f"{name} must be {'two numbers' if pair else 'a number'}, not {value!r}")
-            share = name.endswith("share") or name in ("still", "mixed", "sitting", "reaching", "other_rates")
+            share = name.endswith("share") or name in (
+                "still",
+                "mixed",
+                "sitting",
+                "reaching",
+                "tumbling",
+                "other_rates",
+            )
             if name not in ("pitch_deg", "high_deg") and (min(numbers) < 0 or (share and numbers[0] > 1)):
                 raise UsageError(
                     f"{name} must {'lie in [0, 1]' if share else 'not be negative'}, not {value!r}"
@@ -212,6 +223,8 @@ class Simulator:
             points = posture.mix_bodies(points, config.mixed, generator)
             points = posture.sit(points, config.sitting, generator)
             points = posture.reach(points, config.reaching, generator)
+            if config.tumbling:  # draws nothing otherwise: runs from before it existed stay what they were
+                points = posture.tumble(points, config.tumbling, generator)
             return self._vary(points, generator), self._subjects[clip]
 
     def look(self, points: Tensor, generator: torch.Generator) -> Batch:

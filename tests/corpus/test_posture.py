@@ -30,7 +30,7 @@ def lengths(points: Tensor) -> Tensor:
     return torch.linalg.vector_norm(points[:, :, 1:] - points[:, :, list(PARENTS[1:])], dim=-1)
 
 
-CHANGES = [posture.sit, posture.reach, posture.mix_bodies]
+CHANGES = [posture.sit, posture.reach, posture.mix_bodies, posture.tumble]
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -106,3 +106,15 @@ def test_a_mixed_body_has_the_legs_of_one_and_the_trunk_of_another() -> None:
 def test_mixing_with_itself_changes_nothing() -> None:
     points = windows(1).repeat(6, 1, 1, 1)
     torch.testing.assert_close(posture.mix_bodies(points, 1.0, seeded()), points, atol=1e-5, rtol=0)
+
+
+def test_tumbling_turns_the_body_as_a_whole_and_leaves_it_on_the_floor() -> None:
+    points = windows(64)
+    turned = posture.tumble(points, 1.0, seeded(3))
+    for one in (points, turned):
+        one -= one[:, :, :1].mean(dim=1, keepdim=True) * torch.tensor([1.0, 0.0, 1.0])
+    torch.testing.assert_close(torch.cdist(turned, turned), torch.cdist(points, points), atol=2e-3, rtol=0)
+    torch.testing.assert_close(turned[..., 1].amin(dim=(1, 2)), points[..., 1].amin(dim=(1, 2)))
+    up = torch.nn.functional.normalize(turned[:, 13, 8] - turned[:, 13, 0], dim=-1)[:, 1]
+    lying, upside_down = up.abs() < 0.5, up < -0.5
+    assert 0.3 < lying.float().mean() < 0.8 and 0.1 < upside_down.float().mean() < 0.5
