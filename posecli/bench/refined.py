@@ -36,14 +36,23 @@ Poses = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Errors:
-    """Means over a clip, or over clips (each counting the same): mm, mm/s, mm/s²; of the errors, but for `jitter`,
-    the mean acceleration over that of the truth."""
+    """Means over a clip, or over clips (each counting the same): mm, mm/s, mm/s². predicted_ and true_ are mean sizes,
+    and `jitter` is their ratio, as in `posecli.bench.scores`."""
 
     mpjpe_mm: float
     p_mpjpe_mm: float
     velocity_mm_s: float
     acceleration_mm_s2: float
-    jitter: float
+    predicted_acceleration_mm_s2: float
+    true_acceleration_mm_s2: float
+
+    @property
+    def jitter(self) -> float:
+        true = self.true_acceleration_mm_s2
+        return self.predicted_acceleration_mm_s2 / true if true > 0 else float("nan")
+
+    def to_dict(self) -> dict[str, float]:
+        return {**asdict(self), "jitter": self.jitter}
 
 
 @dataclass(frozen=True)
@@ -71,7 +80,7 @@ class RefineResult:
             "benchmark": self.benchmark,
             "lifters": list(self.lifters),
             "refiners": {name: dict(record) for name, record in self.refiners.items()},
-            "rows": [asdict(row) for row in self.rows],
+            "rows": [{**asdict(row), "errors": row.errors.to_dict()} for row in self.rows],
         }
 
 
@@ -139,7 +148,7 @@ def run_refine(
             change = {
                 key: 100 * (value / before[key] - 1)
                 for key, value in asdict(errors).items()
-                if key != "jitter"
+                if not key.startswith(("predicted_", "true_"))
             }
             base = trained[name].base if name in trained else ""
             rows.append(Row(method, name, base, errors, change))
@@ -172,13 +181,13 @@ def compare(predicted: Poses, truth: Poses, fps: float, *, limbs: bool = False) 
         every = np.concatenate([v.ravel() for v in values])
         return float(every.mean()) if len(every) else float("nan")
 
-    lively = mean([mean_acceleration(b, fps) for _, b in runs])
     return Errors(
         mpjpe_mm=float(mpjpe(p[both], g[both]).mean()),
         p_mpjpe_mm=float(p_mpjpe(p[both], g[both]).mean()),
         velocity_mm_s=fps * mean([mpjve(a, b) for a, b in runs]),
         acceleration_mm_s2=mean([acceleration_error(a, b, fps) for a, b in runs]),
-        jitter=mean([mean_acceleration(a, fps) for a, _ in runs]) / lively if lively > 0 else float("nan"),
+        predicted_acceleration_mm_s2=mean([mean_acceleration(a, fps) for a, _ in runs]),
+        true_acceleration_mm_s2=mean([mean_acceleration(b, fps) for _, b in runs]),
     )
 
 

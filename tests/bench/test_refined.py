@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from posecli.bench.open_data import OpenBenchmark, load_benchmark
-from posecli.bench.refined import AS_LIFTED, ROUGH, compare, run_refine
+from posecli.bench.refined import AS_LIFTED, ROUGH, compare, mean_errors, run_refine
 from posecli.bench.report_refined import table
 from posecli.errors import InputError
 
@@ -24,6 +24,8 @@ def test_errors_of_a_known_difference() -> None:
     assert found.acceleration_mm_s2 == pytest.approx(30**2 * 2.0)
     assert compare(1.1 * truth, truth, 30.0).p_mpjpe_mm == pytest.approx(0, abs=1e-6)
     assert compare(1.1 * truth, truth, 30.0).jitter == pytest.approx(1.1)
+    lively, calm = compare(3 * truth, 2 * truth, 30.0), compare(truth, truth, 30.0)
+    assert mean_errors([lively, calm]).jitter == pytest.approx(4 / 3)  # all that moved over all that should have
     holes = truth.copy()
     holes[10:20] = np.nan
     assert compare(holes, truth, 30.0).mpjpe_mm == pytest.approx(0)
