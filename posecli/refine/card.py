@@ -78,8 +78,9 @@ Weights it was fitted to:
 
 ## Measured
 
-{about["windows"]["validation"]} windows of other people (validation subjects). The best step was chosen on them, so
-they flatter it. What counts is `posecli bench refine`, on test subjects.
+{about["windows"]["validation"]} windows of other people (validation subjects). The best step was chosen on them, and
+how much of the correction is made ({about["strength"]:.0%}), so they flatter it. What counts is
+`posecli bench refine`, on test subjects.
 
 | measure | as lifted | refined | change |
 |---|---|---|---|

@@ -27,7 +27,8 @@ from posecli.refine.card import write_card
 from posecli.refine.crossfit import subject_folds
 from posecli.refine.pairs import Pairs, cross_fitted_pairs, detected_pairs, lifted_pairs
 from posecli.refine.settings import RefinerTraining
-from posecli.refine.train import Progress, train_refiner
+from posecli.refine.strength import find_strength
+from posecli.refine.train import Progress, measure, train_refiner
 from posecli.reporting import Reporter, Silent
 from posecli.train.config import TrainConfig
 from posecli.weights import store
@@ -93,6 +94,9 @@ def make_refiner(
         made = train_refiner(
             learn, check, config, folder=folder, device=choose_device(device), progress=follow
         )
+    model = made.model.cpu()
+    model.config = replace(model.config, strength=find_strength(model, held))
+    scores = measure(model, check)
     name = known[0].method if len(known) == 1 else "any"
     about = {
         "base": name,
@@ -101,7 +105,8 @@ def make_refiner(
         "size_exponent": known[0].simulator.size_exponent,
         "windows": {"fit": len(learn), "validation": len(check)},
         "fit_mpjpe_mm": round(float(mpjpe(learn.noisy.numpy(), learn.pose.numpy()).mean() * 1000), 3),
-        "validation": {key: round(value, 3) for key, value in asdict(made.scores).items()},
+        "validation": {key: round(value, 3) for key, value in asdict(scores).items()},
+        "strength": model.config.strength,
         "training": asdict(config),
         "corpus_sha256": corpus,
         "pairs_sha256": None if pairs is None else store.sha256(pairs),
@@ -110,7 +115,7 @@ def make_refiner(
         "acknowledgement": ACKNOWLEDGEMENT,
     }
     target = folder / f"d3prefiner-{name}.safetensors"
-    save_weights(target, "d3prefiner", made.model.cpu(), about, half=True)
+    save_weights(target, "d3prefiner", model, about, half=True)
     card = target.with_suffix(".md")
     write_card(card, target, about)
     _log(folder / "log.csv", rows)

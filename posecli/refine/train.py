@@ -6,11 +6,12 @@ import hashlib
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from torch import Tensor
 
 from posecli.bench.metrics import acceleration_error, mpjpe, mpjve, p_mpjpe
 from posecli.errors import InputError, PosecliError, UsageError
@@ -136,8 +137,12 @@ def _first(config: RefinerTraining, pairs: Pairs) -> D3PRefiner:
     if config.init:
         path = store.find("d3prefiner", config.init)
         method, model, _ = load_weights(path)
-        if method != "d3prefiner" or model.config != config.network:
+        if (
+            method != "d3prefiner"
+            or replace(model.config, strength=config.network.strength) != config.network
+        ):
             raise UsageError(f"init: {path} holds another network than [model] describes")
+        model.config = config.network
         return cast(D3PRefiner, model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -146,19 +151,19 @@ def _first(config: RefinerTraining, pairs: Pairs) -> D3PRefiner:
     return model
 
 
-def measure(model: D3PRefiner, pairs: Pairs, batch: int = 32) -> Scores:
-    """Errors of the lifter's answers and of the refined ones."""
+def refined(model: D3PRefiner, pairs: Pairs, batch: int = 32) -> Tensor:
+    """What the refiner makes of the lifter's answers: (N, T, 17, 3) on the CPU."""
     model.eval()
     device = model.scale.device
-    refined = torch.cat(
-        [
-            model.refine(pairs.x2d[k : k + batch].to(device), pairs.noisy[k : k + batch].to(device)).cpu()
-            for k in range(0, len(pairs), batch)
-        ]
-    )
+    parts = (slice(k, k + batch) for k in range(0, len(pairs), batch))
+    return torch.cat([model.refine(pairs.x2d[k].to(device), pairs.noisy[k].to(device)).cpu() for k in parts])
+
+
+def measure(model: D3PRefiner, pairs: Pairs) -> Scores:
+    """Errors of the lifter's answers and of the refined ones."""
     truth = pairs.pose.numpy()
     found = {}
-    for name, poses in (("_before", pairs.noisy.numpy()), ("", refined.numpy())):
+    for name, poses in (("_before", pairs.noisy.numpy()), ("", refined(model, pairs).numpy())):
         found[f"mpjpe{name}"] = float(mpjpe(poses, truth).mean() * 1000)
         found[f"p_mpjpe{name}"] = float(p_mpjpe(poses, truth).mean() * 1000)
         found[f"velocity{name}"] = float(mpjve(poses, truth).mean() * 1000)
