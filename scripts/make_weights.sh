@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The whole recipe, from raw motion capture to weights and their cards:
 #   scripts/make_weights.sh path/to/cmu_raw.tar.xz work            # ddhpose alone, what is lifted with by default
-#   scripts/make_weights.sh path/to/cmu_raw.tar.xz work all        # and the other lifters
+#   scripts/make_weights.sh path/to/cmu_raw.tar.xz work all        # and the other lifters, and refiners
 # On one CPU core with AVX512-BF16: corpus 1 minute, paired set 21 (20,160 pictures rendered and seen by the detector,
 # then what their heatmaps say), the three stages of ddhpose 65, 100 and 35 minutes. Every step goes on where it was stopped
 # when the script is run again. `QUICK=1` runs every command with next to nothing, to see that all is there.
@@ -20,7 +20,7 @@ if [[ -n ${QUICK:-} ]]; then pairs=(--windows 14 --frames 30); fi
 config() { # the stage's settings; in a quick run two steps of them
   if [[ -n ${QUICK:-} ]]; then
     sed -E 's/^(steps|validate_every) = .*/\1 = 2/; s/^warmup = .*/warmup = 1/; /^(validation|calibration)_windows = /d' \
-      "$here/$1" | sed 's/^samples = .*/samples = 50/' >"quick-$1"
+      "$here/$1" | sed 's/^samples = .*/samples = 50/; s/^windows = .*/windows = 8/' >"quick-$1"
     printf 'validation_windows = 64\ncalibration_windows = 64\n' | cat - "quick-$1" >"quick-$1.toml"
     echo "quick-$1.toml"
   else
@@ -34,6 +34,15 @@ stage() { # METHOD CONFIG FOLDER [--pairs FILE]
   [[ -e $out/$method-cmu.md ]] && return
   posecli train "$method" --data corpus.h5 --config "$(config "$settings")" --out "$out" "$@"
 }
+
+refiner() { # FOLDER LIFTERS CONFIG [--pairs FILE]
+  local out=runs/$1 lifters=$2 settings=$3
+  shift 3
+  compgen -G "$out/d3prefiner-*.md" >/dev/null && return
+  posecli train d3prefiner --base "$lifters" --data corpus.h5 --config "$(config "$settings")" --out "$out" "$@"
+}
+
+of() { echo "runs/$1/$1-cmu.safetensors"; }
 
 card() { # METHOD FOLDER: what the open benchmark says goes into the card
   local card=runs/$2/$1-cmu.md figures
@@ -58,5 +67,13 @@ if [[ ${3:-} == all ]]; then
   done
   stage diffpose diffpose-frame-cpu.toml diffpose-frame --pairs pairs.h5 # on graformer; ships as diffpose-frame
   card diffpose diffpose-frame
+  refiner d3prefiner-first "$(of graformer)" d3prefiner-cpu.toml --pairs pairs.h5
+  mkdir -p runs/d3prefiner-graformer
+  ln -f runs/d3prefiner-first/pairs-* runs/d3prefiner-graformer/
+  refiner d3prefiner-graformer "$(of graformer)" d3prefiner-more-cpu.toml --pairs pairs.h5
+  every=$(of diffupose),runs/3/ddhpose-cmu.safetensors,$(of mixste),$(of d3dp),$(of graformer)
+  refiner d3prefiner-any "$every" d3prefiner-any-cpu.toml
+  refiner d3prefiner-mixste "$(of mixste)" d3prefiner-tune-cpu.toml
+  refiner d3prefiner-d3dp "$(of d3dp)" d3prefiner-d3dp-cpu.toml
 fi
 echo "weights, cards and benchmarks are in $PWD/runs"
