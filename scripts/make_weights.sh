@@ -21,7 +21,10 @@ config() { # the stage's settings; in a quick run two steps of them
   if [[ -n ${QUICK:-} ]]; then
     sed -E 's/^(steps|validate_every) = .*/\1 = 2/; s/^warmup = .*/warmup = 1/; /^(validation|calibration)_windows = /d' \
       "$here/$1" | sed 's/^samples = .*/samples = 50/; s/^windows = .*/windows = 8/' >"quick-$1"
-    printf 'validation_windows = 64\ncalibration_windows = 64\n' | cat - "quick-$1" >"quick-$1.toml"
+    {
+      if [[ $1 == d3prefiner* ]]; then echo 'validation_windows = 8'; else printf '%s_windows = 64\n' validation calibration; fi
+      cat "quick-$1"
+    } >"quick-$1.toml"
     echo "quick-$1.toml"
   else
     echo "$here/$1"
