@@ -77,6 +77,7 @@ if [[ ${3:-} == all ]]; then
   every=$(of diffupose),runs/3/ddhpose-cmu.safetensors,$(of mixste),$(of d3dp),$(of graformer)
   refiner d3prefiner-any "$every" d3prefiner-any-cpu.toml
   refiner d3prefiner-mixste "$(of mixste)" d3prefiner-tune-cpu.toml
+  refiner d3prefiner-ddhpose runs/3/ddhpose-cmu.safetensors d3prefiner-tune-cpu.toml
   refiner d3prefiner-d3dp "$(of d3dp)" d3prefiner-d3dp-cpu.toml
 fi
 echo "weights, cards and benchmarks are in $PWD/runs"

@@ -144,8 +144,8 @@ class DiffPose(nn.Module):
     States are poses without their root, (F, N, D) with F frames, N chains or hypotheses, D = 3 (J - 1).
     """
 
-    # The paper's are 5 and 5, which cost 4 mm on validation subjects: each hypothesis is then a pose that may have been,
-    # and the mean of five such lies further off than what one step answers, which is a mean by itself.
+    # The paper's are 5 and 5, which cost 3 mm on validation subjects: each hypothesis is then a pose that may have
+    # been, and the mean of five such lies further off than what one step answers, which is a mean by itself.
     default_hypotheses, default_steps = 20, 1
 
     def __init__(self, config: DiffPoseConfig) -> None:
@@ -339,7 +339,7 @@ class DiffPose(nn.Module):
         answer, guess_clean = self.denoise(h, t, mean, context)
         wrong = guess_clean - clean if config.target == "clean" else answer - self.carried(h, clean, t, mean)
         if config.loss == "distance":
-            return Losses(torch.linalg.vector_norm(wrong.unflatten(-1, (-1, 3)), dim=-1).mean())
+            return Losses(torch.linalg.vector_norm(wrong.reshape(*wrong.shape[:-1], -1, 3), dim=-1).mean())
         return Losses(wrong.square().mean())
 
     @torch.no_grad()

@@ -25,7 +25,9 @@ def test_errors_of_a_known_difference() -> None:
     assert compare(1.1 * truth, truth, 30.0).p_mpjpe_mm == pytest.approx(0, abs=1e-6)
     assert compare(1.1 * truth, truth, 30.0).jitter == pytest.approx(1.1)
     lively, calm = compare(3 * truth, 2 * truth, 30.0), compare(truth, truth, 30.0)
-    assert mean_errors([lively, calm]).jitter == pytest.approx(4 / 3)  # all that moved over all that should have
+    assert mean_errors([lively, calm]).jitter == pytest.approx(
+        4 / 3
+    )  # all that moved over all that should have
     holes = truth.copy()
     holes[10:20] = np.nan
     assert compare(holes, truth, 30.0).mpjpe_mm == pytest.approx(0)
