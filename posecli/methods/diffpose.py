@@ -20,6 +20,8 @@ What the paper leaves open, and what is done here
   samples are less likely under it (44.3 against 55.3 nats, scripts/time_mixture.py), and it takes 16 times as long.
 - Equation 9 is a squared error, whose best answer is a mean; MPJPE, by which methods are compared and by which context
   encoders are trained, asks for a median. `loss = "distance"` is the mean distance of joints instead (ours).
+- The paper's g hears of the heatmaps only through h_k, one place of each joint at a time. With `spread` it is also told
+  where the samples of H_K lie and how far they spread, joint by joint (ours): which joints are not to be trusted.
 - With `skip` what g answers is added to the context encoder's pose, so that a short training begins where the encoder
   ended; the paper's g answers the whole pose.
 """
@@ -64,7 +66,7 @@ class DiffPoseConfig(Settings):
     components: M; 0 is the standard diffusion from N(0, I) (equation 4), which knows no heatmaps.
     """
 
-    added: ClassVar[frozenset[str]] = frozenset({"loss"})
+    added: ClassVar[frozenset[str]] = frozenset({"loss", "spread"})
 
     skeleton: str = "h36m17"
     frames: int = 243  # window T
@@ -78,6 +80,7 @@ class DiffPoseConfig(Settings):
     timesteps: int = 50  # K
     schedule: str = "cosine"  # a name in `diffusion.schedules.SCHEDULES`
     target: str = "clean"  # or the paper's "previous", see the module's text
+    spread: bool = False  # g is told mean and spread of H_K's samples (ours)
     skip: bool = False  # g's "clean" answer is a change of the context encoder's pose (ours)
     loss: str = "squared"  # equation 9, or the mean "distance" of joints (ours)
     components: int = 5  # M
@@ -111,7 +114,7 @@ class DiffPoseConfig(Settings):
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
         if not isinstance(self.components, int) or not 0 <= self.components <= 100:
             raise ValueError(f"components must be a whole number from 0 to 100, got {self.components!r}")
-        for name in ("feature", "flip", "skip"):
+        for name in ("feature", "flip", "skip", "spread"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be true or false, got {getattr(self, name)!r}")
         if 2 * self.width % self.heads or self.width % 2:
@@ -119,6 +122,10 @@ class DiffPoseConfig(Settings):
         self.check_positive("floor")
         if self.skip and (self.target != "clean" or self.context == "none"):
             raise ValueError('skip needs target "clean" and a context encoder')
+        if self.spread and not (self.feature and self.components):
+            raise ValueError(
+                "spread goes with feature and with components: there must be a mixture to be told of"
+            )
         if self.context == "none" and (self.feature or self.z_from == "context"):
             raise ValueError('without a context encoder feature must be false and z_from "histogram"')
         self.context_config()
@@ -158,7 +165,7 @@ class DiffPose(nn.Module):
         if settings is not None:
             method = MixSTE(settings) if isinstance(settings, MixSTEConfig) else GraFormerLifter(settings)
             self.context = ContextEncoder(method.net).requires_grad_(False)  # type: ignore[arg-type]
-            width = settings.width if config.feature else 0
+            width = settings.width + 6 * config.spread if config.feature else 0
         self.denoiser = PoseDenoiser(
             parents=self.skeleton.parents,
             width=config.width,
@@ -232,6 +239,15 @@ class DiffPose(nn.Module):
     def start(self, context: Context, quantiles: Quantiles) -> Tensor:
         """Poses drawn from H_K, as states (F, S, D)."""
         return self._states(start_poses(context, self.depths, quantiles, self.skeleton, self.config.z_from))
+
+    def told(self, context: Context, samples: Tensor) -> Context:
+        """The context with what g is told of H_K: each joint's mean, seen from the encoder's pose, and its standard
+        deviations, in decimetres (numbers of about 1, as the feature's) behind the feature's channels."""
+        if not self.config.spread or context.feature is None or context.pose is None:
+            return context
+        joints = self._poses(samples)
+        about = [joints.mean(1) - context.pose, joints.std(1)]
+        return replace(context, feature=torch.cat([context.feature, *(10 * a for a in about)], dim=-1))
 
     def fit(self, samples: Tensor, generator: torch.Generator, window: int = 1) -> Mixture:
         """The mixture of each frame's samples (F, S, D), by EM (equation 6).
@@ -330,7 +346,9 @@ class DiffPose(nn.Module):
             cloud = clouds.draw(chosen.to(device), self.cloud_size, generator)
             context = replace(context, cloud=cloud.flatten(0, 1))
         clean = self._states(pose.flatten(0, 1)[rows])[:, None].expand(-1, config.chains, -1)
-        mean, eps = self._noise(context, clean, generator)
+        samples = self._drawn(context, generator)
+        mean, eps = self._noise(samples, clean, generator)
+        context = self.told(context, samples)
         times = schedules.training_times(
             len(rows), config.timesteps, generator=generator, final_share=final_share
         )
@@ -343,16 +361,23 @@ class DiffPose(nn.Module):
         return Losses(wrong.square().mean())
 
     @torch.no_grad()
-    def _noise(self, context: Context, like: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _drawn(self, context: Context, generator: torch.Generator) -> Tensor:
+        """Samples (F, S, D) of each frame's H_K in training, its Gaussians varied; S is 0 without a mixture."""
+        joints, frames = self.skeleton.num_joints, len(context.x2d)
+        if not self.config.components:
+            return context.x2d.new_zeros(frames, 0, 3 * (joints - 1))
+        draw = noise.from_generator(generator, context.x2d.device)
+        quantiles = Quantiles.draw(joints, self.config.samples, 0, generator, context.x2d.device)
+        varied = context.half_box * torch.exp(SPREAD_VARIES * draw((frames, joints)))
+        return self.start(replace(context, half_box=varied), quantiles)
+
+    @torch.no_grad()
+    def _noise(self, samples: Tensor, like: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """μ and ε (F, N, D) of chains that end in each frame's mixture; 0 and N(0, I) in the standard diffusion."""
-        config = self.config
         draw = noise.from_generator(generator, like.device)
-        if not config.components:
+        if not self.config.components:
             return torch.zeros_like(like), draw(tuple(like.shape))
-        joints = self.skeleton.num_joints
-        quantiles = Quantiles.draw(joints, config.samples, 0, generator, like.device)
-        varied = context.half_box * torch.exp(SPREAD_VARIES * draw((len(like), joints)))
-        fitted = self.fit(self.start(replace(context, half_box=varied), quantiles), generator, len(like))
+        fitted = self.fit(samples, generator, len(like))
         uniform = torch.rand(like.shape[:2], generator=generator, device=generator.device).to(like.device)
         component = fitted.components(uniform)
         return fitted.mean_of(component), fitted.noise_of(component, draw(tuple(like.shape)))
@@ -395,7 +420,10 @@ class DiffPose(nn.Module):
         at_once = max(1, _FRAMES_AT_ONCE // x2d.shape[1]) * x2d.shape[1]  # whole windows
         for at in range(0, len(context.x2d), at_once):
             some = context.of(slice(at, at + at_once))
-            h, mean = self._first(some, quantiles, torch.Generator().manual_seed(seed), x2d.shape[1])
+            samples = self.start(some, quantiles) if self.config.components else None
+            h, mean = self._first(samples, len(some.x2d), quantiles, seed, x2d.shape[1])
+            if samples is not None:
+                some = self.told(some, samples)
             for now, then in pairwise(schedules.sampling_times(self.config.timesteps, steps)):
                 t = torch.full((len(h),), now, device=h.device)
                 before, clean = self.denoise(h, t, mean, some)
@@ -412,16 +440,15 @@ class DiffPose(nn.Module):
         return poses.view(*x2d.shape[:2], *poses.shape[1:]).transpose(1, 2)
 
     def _first(
-        self, context: Context, quantiles: Quantiles, generator: torch.Generator, window: int
+        self, samples: Tensor | None, frames: int, quantiles: Quantiles, seed: int, window: int
     ) -> tuple[Tensor, Tensor]:
         """h_K drawn from H_K, one for each hypothesis, and μ of the component it belongs to; both (F, H, D)."""
-        frames, hypotheses = len(context.x2d), len(quantiles.component)
-        if not self.config.components:
+        hypotheses = len(quantiles.component)
+        if samples is None:
             first = quantiles.first[:, self._moving].flatten(1).expand(frames, -1, -1)
             return first, torch.zeros_like(first)
-        samples = self.start(context, quantiles)
         h = samples[:, torch.arange(hypotheses, device=samples.device) % samples.shape[1]]
-        fitted = self.fit(samples, generator, window)
+        fitted = self.fit(samples, torch.Generator().manual_seed(seed), window)
         return h, fitted.mean_of(fitted.components_of(h, quantiles.component.expand(frames, -1)))
 
 

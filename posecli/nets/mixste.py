@@ -123,3 +123,17 @@ class MixSTENet(nn.Module):
         x = self.norm_s(self.spatial[0](x, generator=generator))
         x = x + self.pos_t[:, None, None]
         return self.norm_t(self.temporal[0](x, generator=generator))
+
+
+def with_frames(tensors: dict[str, Tensor], frames: int) -> dict[str, Tensor]:
+    """A network's tensors for windows of `frames`: its table of places in time (T, C), drawn out or in linearly.
+
+    Tables of other networks, and those that fit, stay as they are. Windows three times as long begin as slower
+    motion would look, and a few thousand steps later have learnt to use what the further frames tell.
+    """
+    drawn = dict(tensors)
+    for name, table in tensors.items():
+        if name.rpartition(".")[2] == "pos_t" and table.ndim == 2 and len(table) != frames:
+            along = F.interpolate(table.T[None], size=frames, mode="linear", align_corners=True)
+            drawn[name] = along[0].T.contiguous()
+    return drawn

@@ -18,6 +18,7 @@ from posecli.files import atomic_write
 from posecli.methods import METHODS
 from posecli.methods.base import usual_hypotheses, usual_steps
 from posecli.methods.diffpose import DiffPose
+from posecli.nets.mixste import with_frames
 from posecli.train.calibrate import calibrate
 from posecli.train.card import write_card
 from posecli.train.config import TrainConfig
@@ -132,7 +133,8 @@ def _network(method: str, config: TrainConfig) -> tuple[Any, str]:
             settings = {**settings, **DiffPose.settings_for(first)}
         else:
             raise UsageError(f"init: {path} are weights of {found}, not of {method}")
-        start, tensors = store.sha256(path), first.state_dict()
+        frames = {**settings, **config.model}.get("frames", first.window)
+        start, tensors = store.sha256(path), with_frames(first.state_dict(), frames)
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)  # the network's first weights

@@ -166,6 +166,34 @@ def test_a_cloud_on_two_places_becomes_two_components() -> None:
     torch.testing.assert_close(fitted.weights, torch.full((10, 2), 0.5), atol=0.02, rtol=0)
 
 
+def test_g_is_told_where_the_start_lies_and_how_wide_it_is() -> None:
+    """Widths and shifts of clouds, in metres at the joint's depth, ten times over; nothing of other joints changes."""
+    model, (pose, x2d) = tiny(spread=True, target="clean"), windows()
+    model.context = Knowing(pose)  # type: ignore[assignment]
+    model.depths.error.fill_(0.07)
+    model.depths.error[0] = 0.0
+    quantiles = Quantiles.draw(17, TINY.samples, 1, seeded(0), torch.device("cpu"))
+    told = []
+    for wide, shift in ((0.05, 0.0), (0.15, 0.3)):
+        std, moved = torch.full((17,), 0.05), torch.zeros(17, 2)
+        std[0], std[WRIST], moved[WRIST, 0] = 1e-4, wide, shift  # nearly sure of the root
+        context = model.look(x2d, cloud_about(x2d, std, moved))
+        feature = model.told(context, model.start(context, quantiles)).feature
+        assert feature is not None and feature.shape == (10, 17, ENCODER["width"] + 6)
+        told.append((feature[..., -6:-3] / 10, feature[..., -3:] / 10))
+    scale = context.scale
+    (mean, spread), (mean_after, spread_after) = told
+    torch.testing.assert_close(spread[:, WRIST, 2], torch.full((10,), 0.07), rtol=0.15, atol=0)
+    torch.testing.assert_close(spread[:, WRIST, 1], 0.05 * scale, rtol=0.15, atol=0)
+    torch.testing.assert_close(spread_after[:, WRIST, 1], 0.15 * scale, rtol=0.15, atol=0)
+    moved_by = (mean_after - mean)[:, WRIST, 0]
+    torch.testing.assert_close(moved_by, 0.3 * scale, rtol=0.1, atol=0)
+    others = [j for j in range(17) if j != WRIST]
+    for before, after in ((mean, mean_after), (spread, spread_after)):
+        torch.testing.assert_close(before[:, others], after[:, others], atol=1e-5, rtol=1e-4)
+    assert model.lift_windows(x2d, hypotheses=2, steps=1, generator=seeded(0)).isfinite().all()
+
+
 # Chains ----------------------------------------------------------------------------------------------------
 
 

@@ -71,6 +71,20 @@ def test_a_second_stage_begins_with_the_weights_of_the_first(corpus: Path, tmp_p
         make_weights("mixste", corpus, TrainConfig(**{**tiny, "model": {"width": 8}}), tmp_path / "third")
 
 
+def test_a_second_stage_may_have_longer_windows(corpus: Path, tmp_path: Path) -> None:
+    """The table of places in time is drawn out: its ends stay where they were, its middle in the middle."""
+    first, _ = make_weights("mixste", corpus, TrainConfig(**SETTINGS), tmp_path / "first")
+    longer = {**SETTINGS, "learning_rate": 1e-12, "ema": 0.0, "init": str(first), "model": {"frames": 17}}
+    second, _ = make_weights("mixste", corpus, TrainConfig(**longer), tmp_path / "second")
+    before, after = (load_weights(path)[1] for path in (first, second))
+    assert (before.window, after.window) == (9, 17)
+    table, drawn_out = before.net.pos_t, after.net.pos_t
+    torch.testing.assert_close(drawn_out[::2], table, atol=1e-3, rtol=0)  # float16 in the file
+    torch.testing.assert_close(drawn_out[1::2], (table[1:] + table[:-1]) / 2, atol=1e-3, rtol=0)
+    others = {k: v for k, v in before.state_dict().items() if k != "net.pos_t"}
+    assert all(torch.equal(v, after.state_dict()[k]) for k, v in others.items())
+
+
 def test_joints_reach_the_loss_unrounded(corpus: Path, tmp_path: Path) -> None:
     """bfloat16 is for the network's products: a truth rounded to it is off by up to 2 mm."""
     seen: list[torch.dtype] = []
