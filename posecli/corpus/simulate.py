@@ -54,7 +54,7 @@ class MotionClip(Protocol):
     def weight(self) -> float: ...
 
 
-_SHARES = ("still", "mixed", "sitting", "reaching", "tumbling", "other_rates")
+_SHARES = ("still", "mixed", "sitting", "reaching", "tumbling", "short", "other_rates")
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ class SimulatorConfig:
     sitting: float = 0.3  # share of windows bent towards sitting or crouching
     reaching: float = 0.3  # share of windows, per arm, whose hand is brought elsewhere
     tumbling: float = 0.0  # share of windows turned over as a whole, people who lie or stand on their hands
+    short: float = 0.0  # share of windows played forth and back, as clips shorter than a window are lifted
     size_std: float = 0.06  # log of body size
     bone_std: float = 0.05  # log of each group's length
     viewpoint: str = (
@@ -109,14 +110,7 @@ class SimulatorConfig:
             numbers = list(value) if pair and isinstance(value, list | tuple) else [value]
             if len(numbers) != 1 + pair or not all(_is_number(n) for n in numbers):
                 raise UsageError(f"{name} must be {'two numbers' if pair else 'a number'}, not {value!r}")
-            share = name.endswith("share") or name in (
-                "still",
-                "mixed",
-                "sitting",
-                "reaching",
-                "tumbling",
-                "other_rates",
-            )
+            share = name.endswith("share") or name in _SHARES
             if name not in ("pitch_deg", "high_deg") and (min(numbers) < 0 or (share and numbers[0] > 1)):
                 raise UsageError(
                     f"{name} must {'lie in [0, 1]' if share else 'not be negative'}, not {value!r}"
@@ -236,15 +230,29 @@ class Simulator:
                 if self._fitted is not None
                 else self._err(seen.flat(seen.points[:, :, self._seen]), generator)
             )
+            points = seen.points
+            if self.config.short:  # draws nothing otherwise, like `tumbling`
+                frame = self._forth_and_back(len(points), generator)
+                landmarks, points = landmarks[frame], points[frame]
             flat = torch.einsum("ij,btjc->btic", self._to_h36m, landmarks)
             faced = face_windows(flat, self.config.size_exponent)
-            joints = seen.points[:, :, :17]
+            joints = points[:, :, :17]
             pose = faced.from_camera(joints - joints[:, :, :1])
             clouds = None
             if self._bank is not None:
-                true = seen.flat(seen.points[:, :, self._seen])
+                true = seen.flat(points[:, :, self._seen])
                 clouds = SimulatedClouds(self._bank, landmarks, true, faced)
             return Batch(faced.x2d, pose, faced, flat, seen.viewpoint, clouds)
+
+    def _forth_and_back(self, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Index (B, 1), (B, T) of frames: some windows are only so long and then played backwards, forwards and so
+        on, every end twice, as `posecli.windows.lift_grid` fills a window (numpy's "symmetric" padding)."""
+        frames = torch.arange(self.window)
+        lasts = torch.randint(1, self.window + 1, (batch, 1), generator=generator)
+        chosen = torch.rand(batch, 1, generator=generator) < self.config.short
+        lasts = torch.where(chosen, lasts, self.window)
+        turn = frames % (2 * lasts)
+        return torch.arange(batch)[:, None], torch.minimum(turn, 2 * lasts - 1 - turn)
 
     def see(self, points: Tensor, generator: torch.Generator) -> Seen:
         """Points (B, T, 28, 3), metres, y up → before random cameras."""

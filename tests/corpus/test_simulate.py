@@ -152,6 +152,24 @@ def test_noise_is_as_large_as_asked(name: str, factor: float | None) -> None:
         assert change < 0.5 * size
 
 
+def test_short_windows_are_filled_as_lifting_fills_them() -> None:
+    """Detections and truth alike begin with some frames and go on as numpy's symmetric padding of these."""
+    batch = simulator(short=0.5, constant=0.02, white=0.02).draw(200, seeded(3))
+    for windows in (batch.flat, batch.pose):
+        lengths = []
+        for window in windows.double().numpy():
+            for n in range(1, 28):  # the least that explains all of it
+                if np.array_equal(window, np.pad(window[:n], ((0, 27 - n), (0, 0), (0, 0)), mode="symmetric")):
+                    lengths.append(n)
+                    break
+        full = np.array(lengths) == 27
+        assert len(lengths) == 200 and 0.4 < full.mean() < 0.65
+        short = np.array(lengths)[~full]
+        assert short.min() <= 2 and short.max() == 26 and abs(short.mean() - 13.5) < 2.5
+    plain = simulator(constant=0.02, white=0.02).draw(200, seeded(3))
+    assert torch.equal(plain.pose[full], batch.pose[full])  # nothing else is drawn otherwise
+
+
 def test_swapped_sides() -> None:
     clean = simulator().draw(64, seeded())
     swapped = simulator(swap_share=1.0).draw(64, seeded())
