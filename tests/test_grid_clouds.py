@@ -16,7 +16,8 @@ from posecli.detect.clouds import NO_HEATMAPS, JointClouds, score_spread
 from posecli.detect.keypoints import Keypoints2D
 from posecli.facing import face_windows
 from posecli.lifting import LiftConfig, lift_keypoints
-from posecli.methods.diffpose import DiffPose, DiffPoseConfig
+from posecli.methods.diffpose import DiffPose
+from posecli.methods.diffpose_config import DiffPoseConfig
 from posecli.pipeline import detect_to_file, lift_to_files
 from posecli.skeleton import H36M17, Skeleton
 from posecli.weights.format import save_weights

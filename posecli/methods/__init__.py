@@ -10,7 +10,8 @@ from torch import nn
 
 from posecli.methods.d3dp import D3DP, D3DPConfig
 from posecli.methods.ddhpose import DDHPose, DDHPoseConfig
-from posecli.methods.diffpose import DiffPose, DiffPoseConfig
+from posecli.methods.diffpose import DiffPose
+from posecli.methods.diffpose_config import DiffPoseConfig
 from posecli.methods.diffpose_official import DiffPoseOfficial, DiffPoseOfficialConfig
 from posecli.methods.diffupose import DiffuPose, DiffuPoseConfig
 from posecli.methods.graformer import GraFormerConfig, GraFormerLifter

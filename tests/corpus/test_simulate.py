@@ -159,7 +159,9 @@ def test_short_windows_are_filled_as_lifting_fills_them() -> None:
         lengths = []
         for window in windows.double().numpy():
             for n in range(1, 28):  # the least that explains all of it
-                if np.array_equal(window, np.pad(window[:n], ((0, 27 - n), (0, 0), (0, 0)), mode="symmetric")):
+                if np.array_equal(
+                    window, np.pad(window[:n], ((0, 27 - n), (0, 0), (0, 0)), mode="symmetric")
+                ):
                     lengths.append(n)
                     break
         full = np.array(lengths) == 27

@@ -15,7 +15,8 @@ from posecli.demo import shipped_motion
 from posecli.diffusion import gaussian, mixture, schedules
 from posecli.methods import METHODS
 from posecli.methods.base import HeatmapLifter
-from posecli.methods.diffpose import DiffPose, DiffPoseConfig
+from posecli.methods.diffpose import DiffPose
+from posecli.methods.diffpose_config import DiffPoseConfig
 from posecli.methods.diffpose_start import BINS, REACH, Depths, Quantiles, placed, placement
 from posecli.methods.graformer import GraFormerConfig, GraFormerLifter
 from posecli.methods.mixste import MixSTE, MixSTEConfig
