@@ -124,7 +124,7 @@ def _network(method: str, config: TrainConfig) -> tuple[Any, str]:
         raise UsageError(f"unknown method {method!r}; one of: {', '.join(METHODS)}")
     settings, start, tensors, found = METHODS[method].defaults, "", {}, method
     if config.init:
-        path = store.find(method, config.init)
+        path = store.find(None, config.init)
         found = read_header(path)["method"]
         first: Any = load_weights(path)[1]
         if found == method:
