@@ -28,10 +28,12 @@ def open_figures(card: Path) -> OpenFigures | None:
     if not card.is_file():
         return None
     text = card.read_text(encoding="utf-8")
-    command = _COMMAND.search(text)
-    if command is None:
-        return None
-    section = text[command.end() :].partition("\n## ")[0]
+    sections = (text[command.end() :].partition("\n## ")[0] for command in _COMMAND.finditer(text))
+    return next((found for section in sections if (found := _figures(section)) is not None), None)
+
+
+def _figures(section: str) -> OpenFigures | None:
+    """Those of the first table of a section; a card may name the command without one."""
     rows = [_cells(line) for line in section.splitlines() if line.startswith("|")]
     heading = next((row for row in rows if set(_COLUMNS) <= set(row)), None)
     total = next((row for row in rows if row[0] == "all"), None)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from posecli.methods import METHODS
 from posecli.weights import store
 from posecli.weights.figures import OpenFigures, open_figures
 
@@ -26,6 +27,10 @@ TABLE = """| by |  | MPJPE (mm) | P-MPJPE (mm) | frames |
         ("By `posecli bench open`:\n\n" + TABLE.replace("| all | all ", "| all "), None),
         (f"By `posecli bench open --weights runs/2/w.safetensors`:\n\n{TABLE}", OpenFigures(86.1, 60.9)),
         (f"By `posecli bench open --keypoints true`:\n\n{TABLE}", None),
+        (
+            f"`posecli bench open` has no heatmaps.\n\n## Open\n\nBy `posecli bench open`:\n\n{TABLE}",
+            OpenFigures(86.1, 60.9),
+        ),
         ("nothing", None),
     ],
 )
@@ -36,6 +41,6 @@ def test_the_line_over_all_clips(text: str, expected: OpenFigures | None, tmp_pa
 
 
 def test_shipped_cards_tell_and_missing_ones_do_not(tmp_path: Path) -> None:
-    figures = [open_figures(weights.card) for weights in store.shipped() if weights.method == "ddhpose"]
+    figures = [open_figures(weights.card) for weights in store.shipped() if weights.method in METHODS]
     assert figures and all(f is not None and 30 < f.p_mpjpe_mm < f.mpjpe_mm < 150 for f in figures)
     assert open_figures(tmp_path / "none.md") is None
