@@ -73,15 +73,17 @@ class Output:
     @contextmanager
     def _lines(self, name: str, total: int | None, unit: str, every_s: float = 10.0) -> Iterator[Advance]:
         began = said = time.monotonic()
-        count = 0
+        count, first = 0, None
 
         def advance(done: int, total: int | None = total) -> None:
-            nonlocal said, count
+            nonlocal said, count, first
             count = done
             now = time.monotonic()
-            if now - said >= every_s:
+            if first is None:  # what goes on where it was stopped does not begin with one
+                first = done, now
+            elif now - said >= every_s:
                 said = now
-                rate = done / (now - began)
+                rate = (done - first[0]) / (now - first[1])
                 of = "" if total is None else f" of {max(total, done)}"
                 left = "" if total is None or not rate else f", {max(total - done, 0) / rate:.0f} s left"
                 self.err.print(f"{name}: {done}{of} {unit}, {rate:.1f}/s{left}", markup=False)

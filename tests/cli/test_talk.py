@@ -18,6 +18,7 @@ from as_a_user import COMMAND, Run
 
 from posecli.camera import DEFAULT_FOV_DEG
 from posecli.cli.app import app
+from posecli.cli.console import Output
 from posecli.cli.main import main
 
 HELPS = (
@@ -151,6 +152,18 @@ def test_a_terminal_sees_a_bar(shared_data: Path, tmp_path: Path) -> None:
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode(errors="replace"))
     assert process.returncode == 0, text
     assert re.search(r"detect ━+.* \d+/20 +\d+\S*/s +0:00:\d\d", text), text
+
+
+def test_what_goes_on_where_it_was_stopped_is_not_taken_for_fast(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """900 of 1000 steps were there already; then two a second, of which 60 are left after 20 s."""
+    clock = iter([0.0, 1.0, 21.0, 22.0])
+    monkeypatch.setattr("posecli.cli.console.time.monotonic", lambda: next(clock))
+    with Output().stage("train", 1000, "steps") as advance:
+        advance(900)
+        advance(940)
+    assert capsys.readouterr().err.splitlines()[0] == "train: 940 of 1000 steps, 2.0/s, 30 s left"
 
 
 def _read(descriptor: int) -> bytes:
