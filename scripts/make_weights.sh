@@ -14,8 +14,8 @@ mkdir -p "$2"
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$2"
 
-pairs=(--windows 448 --frames 45) long=(--windows 280 --frames 81 --seed 1)
-if [[ -n ${QUICK:-} ]]; then pairs=(--windows 14 --frames 30) long=(--windows 14 --frames 81); fi
+pairs=(--windows 448 --frames 45)
+if [[ -n ${QUICK:-} ]]; then pairs=(--windows 14 --frames 30); fi
 
 config() { # the stage's settings; in a quick run two steps of them
   if [[ -n ${QUICK:-} ]]; then
@@ -62,9 +62,7 @@ stage ddhpose ddhpose-cpu.toml 1
 posecli data pairs corpus.h5 --out pairs.h5 "${pairs[@]}"
 stage ddhpose ddhpose-anneal.toml 2 --pairs pairs.h5
 stage ddhpose ddhpose-tumbling.toml 3 --pairs pairs.h5
-posecli data pairs corpus.h5 --out pairs-long.h5 "${long[@]}"
-stage ddhpose ddhpose-long.toml 4 --pairs pairs-long.h5
-card ddhpose 4
+card ddhpose 3
 if [[ ${3:-} == all ]]; then
   for method in mixste d3dp graformer diffpose diffupose; do # diffpose is built on mixste
     stage "$method" "$method-cpu.toml" "$method" --pairs pairs.h5
@@ -76,10 +74,10 @@ if [[ ${3:-} == all ]]; then
   mkdir -p runs/d3prefiner-graformer
   ln -f runs/d3prefiner-first/pairs-* runs/d3prefiner-graformer/
   refiner d3prefiner-graformer "$(of graformer)" d3prefiner-more-cpu.toml --pairs pairs.h5
-  every=$(of diffupose),runs/4/ddhpose-cmu.safetensors,$(of mixste),$(of d3dp),$(of graformer)
+  every=$(of diffupose),runs/3/ddhpose-cmu.safetensors,$(of mixste),$(of d3dp),$(of graformer)
   refiner d3prefiner-any "$every" d3prefiner-any-cpu.toml
   refiner d3prefiner-mixste "$(of mixste)" d3prefiner-tune-cpu.toml
-  refiner d3prefiner-ddhpose runs/4/ddhpose-cmu.safetensors d3prefiner-tune-cpu.toml
+  refiner d3prefiner-ddhpose runs/3/ddhpose-cmu.safetensors d3prefiner-tune-cpu.toml
   refiner d3prefiner-d3dp "$(of d3dp)" d3prefiner-d3dp-cpu.toml
 fi
 echo "weights, cards and benchmarks are in $PWD/runs"
