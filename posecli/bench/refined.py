@@ -109,10 +109,8 @@ def run_refine(
     say, config = reporter or Silent(), config or LiftConfig()
     paths = [_weights(name) for name in lifters] or _shipped_lifters()
     wanted = [w.name for w in store.shipped() if w.method == "d3prefiner"] if networks is None else networks
-    trained = {
-        path.stem: NetworkRefiner.load(path, choose_device(device))
-        for path in (store.find("d3prefiner", name) for name in wanted)
-    }
+    files = [store.find("d3prefiner", name) for name in wanted]
+    trained = {name: NetworkRefiner.load(path, choose_device(device)) for name, path in _apart(files).items()}
     methods = {path: str(read_header(path)["method"]) for path in paths}
     for name, network in trained.items():
         if network.base not in ("any", *methods.values()):
@@ -199,6 +197,12 @@ def _lift(lifting: Lifting, keypoints: Keypoints2D) -> Motion:
     """A motion that says how it was made, as files do: refining looks at that."""
     motion = lifting(keypoints)
     return replace(motion, settings={**motion.settings, **lifting.record})
+
+
+def _apart(files: Sequence[Path]) -> dict[str, Path]:
+    """Files by their stems; those of the same stem, as runs of one recipe leave them, by their whole paths."""
+    stems = [path.stem for path in dict.fromkeys(files)]
+    return {p.stem if stems.count(p.stem) == 1 else str(p.with_suffix("")): p for p in files}
 
 
 def _weights(name: str) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from posecli.bench.open_data import OpenBenchmark, load_benchmark
 from posecli.bench.refined import AS_LIFTED, ROUGH, compare, mean_errors, run_refine
 from posecli.bench.report_refined import table
 from posecli.errors import InputError
+from posecli.weights import store
 
 
 def test_errors_of_a_known_difference() -> None:
@@ -58,3 +61,15 @@ def test_two_clips_of_the_benchmark() -> None:
     assert calmed.change["acceleration_mm_s2"] == pytest.approx(share)
     assert f"({share:+.1f} %)" in table(result).markdown()
     assert result.to_dict()["lifters"][0]["method"] == "ddhpose"
+
+
+def test_refiners_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    whole = load_benchmark()
+    first = OpenBenchmark(whole.clips[:1], whole.sha256, whole.about)
+    shipped = store.find("d3prefiner", "d3prefiner-graformer")
+    copy = tmp_path / shipped.name
+    copy.write_bytes(shipped.read_bytes())
+    result = run_refine(["graformer"], [str(shipped), str(copy)], benchmark=first)
+    ours, theirs = (row for row in result.rows if row.base)
+    assert {ours.refiner, theirs.refiner} == {str(p.with_suffix("")) for p in (shipped, copy)}
+    assert ours.errors == theirs.errors
