@@ -79,5 +79,6 @@ if [[ ${3:-} == all ]]; then
   refiner d3prefiner-mixste "$(of mixste)" d3prefiner-tune-cpu.toml
   refiner d3prefiner-ddhpose runs/3/ddhpose-cmu.safetensors d3prefiner-tune-cpu.toml
   refiner d3prefiner-d3dp "$(of d3dp)" d3prefiner-d3dp-cpu.toml
+  refiner d3prefiner-diffpose "$(of diffpose)" d3prefiner-d3dp-cpu.toml
 fi
 echo "weights, cards and benchmarks are in $PWD/runs"

@@ -107,7 +107,7 @@ def make_refiner(
         "fit_mpjpe_mm": round(float(mpjpe(learn.noisy.numpy(), learn.pose.numpy()).mean() * 1000), 3),
         "validation": {key: round(value, 3) for key, value in asdict(scores).items()},
         "strength": model.config.strength,
-        "training": asdict(config),
+        "training": asdict(replace(config, init=Path(config.init).name)),
         "corpus_sha256": corpus,
         "pairs_sha256": None if pairs is None else store.sha256(pairs),
         "init_sha256": store.sha256(store.find("d3prefiner", config.init)) if config.init else None,
