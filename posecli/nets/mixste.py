@@ -128,8 +128,8 @@ class MixSTENet(nn.Module):
 def with_frames(tensors: dict[str, Tensor], frames: int) -> dict[str, Tensor]:
     """A network's tensors for windows of `frames`: its table of places in time (T, C), drawn out or in linearly.
 
-    Tables of other networks, and those that fit, stay as they are. Windows three times as long begin as slower
-    motion would look, and a few thousand steps later have learnt to use what the further frames tell.
+    Tables of other networks, and those that fit, stay as they are. To the network a longer window then looks like
+    slower motion in one of the length that it knows.
     """
     drawn = dict(tensors)
     for name, table in tensors.items():
