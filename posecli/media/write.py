@@ -64,9 +64,12 @@ class VideoWriter:
             self._container = av.open(
                 str(self._part.absolute()), "w", format="mp4", options={"movflags": "+faststart"}
             )
-        except OSError as error:
-            raise self._cannot_write(error) from error
-        self._stream = self._add_stream(crf, preset)
+            self._stream = self._add_stream(crf, preset)
+        except BaseException as error:  # no `with` block has begun that would remove it after Ctrl-C
+            self._part.unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                raise self._cannot_write(error) from error
+            raise
 
     def _add_stream(self, crf: int, preset: str) -> av.VideoStream:
         # No B-frames: packets leave in the order of their times and the file needs no edit list.

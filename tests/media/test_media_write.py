@@ -130,3 +130,16 @@ def test_full_disk(limit: str, tmp_path: Path) -> None:
     done = run(size)
     assert done.stdout == f"{tmp_path / 'a.mp4'}: cannot be written (File too large); choose another --out.\n"
     assert done.stderr == "" and list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_while_the_file_is_opened_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        assert list(tmp_path.iterdir())  # the part is there already
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(VideoWriter, "_add_stream", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        VideoWriter(tmp_path / "a.mp4", (64, 48))
+    assert not list(tmp_path.iterdir())
