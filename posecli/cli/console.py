@@ -80,7 +80,7 @@ class Output:
             count = done
             now = time.monotonic()
             if first is None:  # what goes on where it was stopped does not begin with one
-                first = done, now
+                first, said = (done, now), now
             elif now - said >= every_s:
                 said = now
                 rate = (done - first[0]) / (now - first[1])
