@@ -46,8 +46,8 @@ class LiftConfig:
     height_m: the person's standing height, where known; else the size comes from the training data.
     smooth_hz: half of what moves at this frequency is taken out, of what moves faster nearly all (see
         `posecli.smooth`); None: nothing. On held-out motion, simulated and filmed, 5 to 8 Hz are alike to 0.3 mm and
-        no worse than none; of these, 7 Hz leaves people about as lively as they are (`posecli bench open`: 0.99 of
-        their acceleration; 0.64 and 1.12 on the two clips with motion capture, where 5 Hz left half of one's).
+        no worse than none; of these, 8 Hz leaves people about as lively as they are (`posecli bench open`: 1.10 of
+        their acceleration; 0.73 and 1.25 on the two clips with motion capture. 7 Hz: 0.99, 0.64 and 1.12).
     fixed_bones: bones keep their median length through the clip, the same left and right (`posecli.bones`); so do
         those of every hypothesis. On held-out motion seen as above (48 clips of 5 s) PA-MPJPE fell from 64.1 to
         63.2 mm, MPJPE from 85.3 to 84.9.
@@ -66,7 +66,7 @@ class LiftConfig:
     max_gap_s: float = 0.5
     fov_deg: float = DEFAULT_FOV_DEG
     height_m: float | None = None
-    smooth_hz: float | None = 7.0
+    smooth_hz: float | None = 8.0
     fixed_bones: bool = True
     aggregate: str = "mean"
     keep_hypotheses: bool = False

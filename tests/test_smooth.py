@@ -67,7 +67,7 @@ def test_the_command_line_and_the_library_smooth_alike() -> None:
     from posecli.errors import UsageError
     from posecli.lifting import LiftConfig
 
-    assert smoothing(inspect.signature(lift).parameters["smooth"].default) == LiftConfig().smooth_hz == 7.0
+    assert smoothing(inspect.signature(lift).parameters["smooth"].default) == LiftConfig().smooth_hz == 8.0
     assert smoothing(" Off ") is None and smoothing("7.5") == 7.5
-    with pytest.raises(UsageError, match="a number of Hz, such as 7, or off, not 'fast'"):
+    with pytest.raises(UsageError, match="a number of Hz, such as 8, or off, not 'fast'"):
         smoothing("fast")

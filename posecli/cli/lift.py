@@ -66,7 +66,7 @@ def lift(
     fov: o.Fov = None,
     height: o.Height = None,
     max_gap: o.MaxGap = 0.5,
-    smooth: o.Smooth = "7",
+    smooth: o.Smooth = "8",
     fixed_bones: o.FixedBones = True,
     refine: o.Refine = None,
     person: o.Person = defaults.PERSON,

@@ -203,7 +203,7 @@ def smoothing(value: str) -> float | None:
     try:
         return float(value)
     except ValueError:
-        raise UsageError(f"--smooth takes a number of Hz, such as 7, or off, not {value!r}") from None
+        raise UsageError(f"--smooth takes a number of Hz, such as 8, or off, not {value!r}") from None
 
 
 def pixels(value: str | None) -> tuple[int, int] | None:
