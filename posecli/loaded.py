@@ -17,7 +17,7 @@ from posecli.methods import METHODS
 from posecli.methods.base import HeatmapLifter, usual_hypotheses, usual_steps
 from posecli.motion import Motion
 from posecli.refine.apply import Refiner
-from posecli.refine.choose import choose_refiner
+from posecli.refine.choose import MadeBy, choose_refiner
 from posecli.uncertainty import Uncertainty
 from posecli.weights import store
 from posecli.weights.format import load_weights
@@ -80,7 +80,7 @@ class Lifting:
         lifting._refuse_screen_coordinates()
         lifting.record["refine"] = None
         if refine is not None:
-            lifting.refiner = choose_refiner(refine, lifter=lifting.record["method"], device=device)
+            lifting.refiner = choose_refiner(refine, made_by=MadeBy.of(lifting.record), device=device)
             lifting.record["refine"] = dict(lifting.refiner.record)
         return lifting
 

@@ -23,7 +23,7 @@ from posecli.media import open_media
 from posecli.media.frames import Frames
 from posecli.motion import Motion
 from posecli.refine.apply import Refiner, refine_motion
-from posecli.refine.choose import doubts
+from posecli.refine.choose import MadeBy, doubts
 from posecli.reporting import Reporter
 from posecli.seeing import Ledger, SeeConfig, Seeing, Someone
 
@@ -107,7 +107,7 @@ class Walk:
 
     def _refined(self, motion: Motion, refiner: Refiner) -> Motion:
         """The motion refined, with the joints from before it beside (`posecli refine` does the same to a file)."""
-        messages = doubts(refiner, str(motion.settings["method"]))
+        messages = doubts(refiner, MadeBy.of(motion.settings))
         for message in messages:
             self.ledger.warn(message)
         with self.ledger.timed("refine", None, "pieces") as advance:

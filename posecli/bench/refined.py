@@ -22,6 +22,7 @@ from posecli.loaded import Lifting
 from posecli.machine import choose_device
 from posecli.motion import Motion, stretches
 from posecli.refine.apply import NetworkRefiner, Refiner, TimeFilter, refine_motion
+from posecli.refine.choose import MadeBy, doubts
 from posecli.refine.filters import FILTERS
 from posecli.reporting import Reporter, Silent
 from posecli.skeleton import H36M17, LIMBS
@@ -124,7 +125,11 @@ def run_refine(
         lifting = Lifting(method, path, device, config)
         rough = Lifting(method, path, device, replace(config, smooth_hz=None))
         refiners: dict[str, Refiner] = {name: TimeFilter(name) for name in FILTERS}
-        refiners |= {name: r for name, r in trained.items() if r.base in (method, "any")}
+        for name, network in trained.items():
+            if network.base in (method, "any"):
+                refiners[name] = network
+                for message in doubts(network, MadeBy.of(lifting.record)):
+                    say.warn(f"{name}, lifted with {path.name}: {message}")
         found: dict[str, list[Errors]] = {name: [] for name in (ROUGH, AS_LIFTED, *refiners)}
         with say.stage(f"refine {method}", len(samples), "clips") as advance:
             for done, sample in enumerate(samples):

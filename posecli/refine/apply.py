@@ -99,15 +99,16 @@ class NetworkRefiner:
             )
         try:
             rate, exponent = float(metadata["rate_hz"]), float(metadata["size_exponent"])
-            base = metadata["base"]
+            base, bases = metadata["base"], metadata.get("bases", {})
             sound = _SLOWEST <= rate <= _FASTEST and 0 <= exponent <= 1 and isinstance(base, str)
+            sound = sound and isinstance(bases, dict)
         except (KeyError, TypeError, ValueError):
             sound = False
         if not sound or model.skeleton != H36M17:
             raise InputError(f"{path}: its header is damaged; fetch the file again")
         record = {
             "method": method, "weights": path.name, "weights_hash": store.sha256(path), "base": base,
-            "steps": model.config.steps,
+            "bases": bases, "steps": model.config.steps,
         }  # fmt: skip
         return cls(model, rate, exponent, base, record)
 

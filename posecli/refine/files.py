@@ -13,7 +13,7 @@ from posecli.export.npz import save_npz
 from posecli.machine import versions
 from posecli.motion import Motion
 from posecli.refine.apply import refine_motion
-from posecli.refine.choose import DEFAULT, choose_refiner, doubts
+from posecli.refine.choose import DEFAULT, MadeBy, choose_refiner, doubts
 from posecli.refine.foreign import Beside, read_predictions
 from posecli.reporting import Reporter, Silent
 
@@ -53,9 +53,9 @@ def refine_file(
     if target.exists() and not overwrite:
         raise OutputError(f"{target} exists; use --overwrite, or another file with --out")
     motion = read_predictions(path, beside)
-    lifter = str(motion.settings.get("method", "unknown"))
-    refiner = choose_refiner(method, weights, lifter=lifter, device=device)
-    warnings = doubts(refiner, lifter)
+    made_by = MadeBy.of(motion.settings)
+    refiner = choose_refiner(method, weights, made_by=made_by, device=device)
+    warnings = doubts(refiner, made_by)
     for message in warnings:
         say.warn(message)
     with say.stage("refine", None, "pieces") as advance:

@@ -14,7 +14,9 @@ from posecli.errors import ExitCode
 from posecli.export.npz import load_npz, save_npz
 from posecli.media.write import VideoWriter
 from posecli.motion import Motion
+from posecli.refine.d3prefiner import D3PRefiner, D3PRefinerConfig
 from posecli.weights import store
+from posecli.weights.format import save_weights
 
 
 @pytest.fixture
@@ -147,6 +149,40 @@ def test_shipped_weights_go_by_the_lifter(
         assert main(["refine", f"{name}.npz", "--overwrite"]) == ExitCode.OK
         done = load_npz(f"{name}.refined.npz").settings["refinements"]
         assert done[0]["weights"] == f"{used}.safetensors"
+
+
+def test_other_weights_of_the_same_lifter(
+    seen: Callable[..., Motion],
+    preds: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A refiner that was fitted to some weights of a lifter is not taken by itself for others, and warns of them."""
+    folder, fitted, other = Path("weights"), 64 * "a", 64 * "b"
+    folder.mkdir()
+    monkeypatch.setattr(store, "shipped_folder", lambda: folder)
+    _save_refiner(folder / "d3prefiner-ddhpose.safetensors", base="ddhpose", bases={"ddhpose": fitted})
+    for digest in (fitted, other):
+        save_npz(seen(settings={"method": "ddhpose", "weights_hash": digest}), f"{digest[0]}.npz")
+    assert main(["refine", "a.npz"]) == ExitCode.OK
+    assert "warning" not in capsys.readouterr().err
+    assert main(["refine", "b.npz"]) == ExitCode.OK  # nothing better ships
+    says = "fitted to the errors of ddhpose with other weights than those that made this file"
+    assert says in capsys.readouterr().err
+    assert says in load_npz("b.refined.npz").settings["refinements"][0]["warnings"][0]
+    _save_refiner(folder / "d3prefiner-any.safetensors", base="any", bases={"ddhpose": fitted})
+    for name, used in (("a", "ddhpose"), ("b", "any")):
+        assert main(["refine", f"{name}.npz", "--overwrite"]) == ExitCode.OK
+        assert "warning" not in capsys.readouterr().err
+        done = load_npz(f"{name}.refined.npz").settings["refinements"][0]
+        assert done["weights"] == f"d3prefiner-{used}.safetensors" and done["bases"] == {"ddhpose": fitted}
+
+
+def _save_refiner(path: Path, **said: object) -> None:
+    about = {"rate_hz": 30.0, "size_exponent": 0.5, **said}
+    save_weights(
+        path, "d3prefiner", D3PRefiner(D3PRefinerConfig(frames=9, width=16, depth=1, heads=2)), about
+    )
 
 
 def test_lifting_and_refining_in_one_go(seen: Callable[..., Motion], preds: Path, weights: Path) -> None:

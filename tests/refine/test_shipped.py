@@ -8,7 +8,7 @@ import pytest
 
 from posecli.bench.open_data import load_benchmark
 from posecli.bench.refined import AS_LIFTED, run_refine
-from posecli.refine.choose import choose_refiner
+from posecli.refine.choose import MadeBy, choose_refiner
 from posecli.weights.store import ShippedWeights, sha256, shipped
 
 REFINERS = [w for w in shipped() if w.method == "d3prefiner"]
@@ -37,7 +37,7 @@ def test_walking_as_seen_by_a_frame_lifter() -> None:
     is chosen where nobody names one."""
     whole = load_benchmark()
     walking = replace(whole, clips=tuple(c for c in whole.clips if c.action == "walk"))
-    chosen = choose_refiner("d3prefiner", lifter=FRAME_LIFTER, device="cpu")
+    chosen = choose_refiner("d3prefiner", made_by=MadeBy(FRAME_LIFTER), device="cpu")
     found = run_refine([FRAME_LIFTER], [str(chosen.record["weights"])], benchmark=walking, device="cpu")
     rows = {row.refiner: row for row in found.rows}
     (refined,) = (row for row in found.rows if row.base)
