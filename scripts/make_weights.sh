@@ -74,7 +74,7 @@ if [[ ${3:-} == all ]]; then
   mkdir -p runs/d3prefiner-graformer
   ln -f runs/d3prefiner-first/pairs-* runs/d3prefiner-graformer/
   refiner d3prefiner-graformer "$(of graformer)" d3prefiner-more-cpu.toml --pairs pairs.h5
-  every=$(of diffupose),runs/3/ddhpose-cmu.safetensors,$(of mixste),$(of d3dp),$(of graformer)
+  every=$(of diffupose),runs/3/ddhpose-cmu.safetensors,$(of mixste),$(of d3dp),$(of graformer),$(of diffpose)
   refiner d3prefiner-any "$every" d3prefiner-any-cpu.toml
   refiner d3prefiner-mixste "$(of mixste)" d3prefiner-tune-cpu.toml
   refiner d3prefiner-ddhpose runs/3/ddhpose-cmu.safetensors d3prefiner-tune-cpu.toml

@@ -20,6 +20,7 @@ from posecli.corpus.simulate import MotionClip, SimulatorConfig
 from posecli.corpus.store import ACKNOWLEDGEMENT, load_corpus
 from posecli.errors import InputError, UsageError
 from posecli.files import atomic_write
+from posecli.lifting import LiftConfig
 from posecli.machine import choose_device
 from posecli.methods import METHODS
 from posecli.methods.base import Lifter
@@ -154,9 +155,8 @@ def _pairs_of(
     frames, names = config.network.frames, ("fit", "windows", "validation_windows", "seed", "folds", "lifter")
     share = config.shares.get(base.method, 1.0)
     told = {name: getattr(config, name) for name in names} | ({} if share == 1 else {"share": share})
-    about = json.dumps(
-        [base.sha256, corpus, None if paired is None else store.sha256(paired), frames, told], sort_keys=True
-    )
+    sources = [base.sha256, corpus, None if paired is None else store.sha256(paired)]
+    about = json.dumps([*sources, frames, told, asdict(LiftConfig())], sort_keys=True)
     windows, check_windows = (math.ceil(share * n) for n in (config.windows, config.validation_windows))
     files = [folder / f"pairs-{base.method}-{kind}.safetensors" for kind in ("fit", "validation")]
     kept = [Pairs.load(file, about) for file in files]
