@@ -17,7 +17,8 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 def made_by(lifting: Lifting) -> dict[str, Any]:
-    """Method, weights and their hash, settings, versions, git revision and device, ready for JSON."""
+    """Method, weights and their hash, size and window of the network, settings, versions, git revision and device,
+    ready for JSON."""
     record = dict(lifting.record)
     device = next(lifting.model.parameters()).device
     return {
@@ -26,6 +27,8 @@ def made_by(lifting: Lifting) -> dict[str, Any]:
         "method": record.pop("method"),
         "weights": record.pop("weights"),
         "weights_sha256": record.pop("weights_hash"),
+        "parameters": sum(p.numel() for p in lifting.model.parameters()),
+        "window": lifting.model.window,
         "settings": record,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
         "threads": torch.get_num_threads(),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from posecli.bench.clips import ClipScore, VideoResult
 from posecli.bench.open import OpenResult
@@ -25,6 +27,9 @@ _OPEN_COLUMNS = (
     ("AUC (%)", "auc_percent", 1),
     ("frames", "frames", 0),
     ("missed", "missed", 0),
+)
+_EVERY_COLUMNS = tuple(
+    c for c in _OPEN_COLUMNS if c[1] not in ("mpjve_mm", "pck150_percent", "frames", "missed")
 )
 _CLIP_COLUMNS = (
     ("PA-MPJPE (mm)", "pa_mpjpe_mm", 1),
@@ -62,6 +67,26 @@ def open_table(result: OpenResult) -> Table:
     ]
     rows.append(_row(("all", "all"), result.overall, _OPEN_COLUMNS))
     return Table(("by", "", *(c[0] for c in _OPEN_COLUMNS)), tuple(rows))
+
+
+def every_table(results: Sequence[OpenResult]) -> Table:
+    """A row per weights. Frames a second: of lifting, all hypotheses and steps, both ways round; nothing detected."""
+    rows = []
+    for result in results:
+        made, about = result.made_by, result.benchmark
+        window, settings = made["window"], made["settings"]
+        speed = about["frames"] / result.seconds["lift"]
+        rows.append(
+            (
+                *_row((Path(made["weights"]).stem,), result.overall, _EVERY_COLUMNS),
+                "frame" if window == 1 else f"{window} frames",
+                str(made["parameters"]),
+                f"{settings['hypotheses']}, {settings['steps']}",
+                f"{speed:.{0 if speed >= 10 else 1}f}",
+            )
+        )
+    heads = ("weights", *(c[0] for c in _EVERY_COLUMNS), "input", "parameters", "H, W", "frames/s")
+    return Table(heads, tuple(rows))
 
 
 def video_table(result: VideoResult) -> Table:

@@ -37,6 +37,8 @@ EPILOG = f"""[bold]Examples[/bold]
 
   posecli bench open --keypoints true --format markdown
 
+  posecli bench open --method all --format markdown
+
   posecli bench open --video clips --out clips.json
 
 The last runs the whole pipeline on every folder below clips that holds a video and its truth, ref.npz, and puts \
@@ -47,7 +49,16 @@ MediaPipe's world landmarks beside it.
 
 def open_(
     context: typer.Context,
-    method: o.Method = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            "--method",
+            "-m",
+            metavar="NAME",
+            help="Lifter, as posecli methods lists them; that of --weights, or ddhpose, if not given. all: a table of "
+            "those whose weights ship.",
+        ),
+    ] = None,
     weights: o.Weights = None,
     hypotheses: o.Hypotheses = None,
     steps: o.Steps = None,
@@ -87,6 +98,24 @@ the mean acceleration over that of the truth, bone drift how much bones change t
         raise UsageError("--video detects for itself; leave --keypoints and --pairs away")
     if keep is not None and video is None:
         raise UsageError("--keep is for the detections of --video DIR")
+    if method == "all":
+        if weights is not None or video is not None or plot is not None:
+            raise UsageError(
+                "--method all is a table of all shipped lifters; leave --weights, --video and --plot away"
+            )
+        from posecli.bench import every
+
+        results = every.run_every(
+            config=LiftConfig(hypotheses=hypotheses, steps=steps, seed=seed, aggregate=aggregate),
+            keypoints=keypoints, pairs=pairs, device=device, reporter=say,
+        )  # fmt: skip
+        content = every.to_dict(results)
+        show(say, format, report.every_table(results), content)
+        if out is not None:
+            write_json(out, content)
+            if format == "rich":
+                written(say, [out])
+        return
     config = LiftConfig(hypotheses=hypotheses, steps=steps, seed=seed, aggregate=aggregate)
     draw: Callable[[Path], None]
     coverage: Coverage | None

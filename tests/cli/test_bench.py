@@ -5,18 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from as_a_user import Run
+from safetensors import safe_open
 
 from posecli.bench import run_video
 from posecli.bench.open_data import load_benchmark
 from posecli.cli.main import main
 from posecli.errors import ExitCode
 from posecli.pipeline import lift
+from posecli.weights import store
 
 
 @pytest.fixture
@@ -59,6 +62,31 @@ def test_table_json_and_plot_agree(
     assert again["by_action"] == content["by_action"]
     assert main(["bench", "open", "--out", "r.json"]) == ExitCode.OUTPUT
     assert "r.json exists; use --overwrite" in capsys.readouterr().err
+
+
+def test_all_shipped_lifters_in_one_table(
+    short: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The most accurate first, each as `--weights` alone gives it, with the size of its network and its own window."""
+    few = [w for w in store.shipped() if w.name in ("graformer-cmu", "ddhpose-cmu", "d3prefiner-any")]
+    monkeypatch.setattr(store, "shipped", lambda: few)
+    assert (
+        main(["bench", "open", "--method", "all", "--format", "csv", "--out", str(tmp_path / "all.json")])
+        == 0
+    )
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [(row["weights"], row["input"], row["H, W"]) for row in rows] == [
+        ("ddhpose-cmu", "27 frames", "1, 1"), ("graformer-cmu", "frame", "1, 1")
+    ]  # fmt: skip
+    content = json.loads((tmp_path / "all.json").read_text())
+    assert main(["bench", "open", "--weights", "graformer-cmu", "--format", "json"]) == 0
+    alone = json.loads(capsys.readouterr().out)
+    assert content["graformer-cmu"]["overall"] == alone["overall"]
+    assert float(rows[1]["MPJPE (mm)"]) == pytest.approx(alone["overall"]["mpjpe_mm"], abs=0.051)
+    with safe_open(few[-1].path, framework="pt") as file:
+        counted = sum(math.prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118
+    assert int(rows[1]["parameters"]) == counted  # GraFormer's file holds nothing else
+    assert min(float(row["frames/s"]) for row in rows) > 0
 
 
 def test_a_clip_whose_truth_is_our_own_answer(
@@ -115,6 +143,7 @@ def test_a_clip_whose_truth_is_our_own_answer(
         ),
         (["--video", ".", "--keypoints", "true"], ExitCode.USAGE, "leave --keypoints and --pairs away"),
         (["--pairs", "absent.h5"], ExitCode.INPUT, "absent.h5"),
+        (["--method", "all", "--plot", "x.png"], ExitCode.USAGE, "leave --weights, --video and --plot away"),
         (["--keep", "x"], ExitCode.USAGE, "--keep is for the detections of --video"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
