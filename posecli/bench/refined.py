@@ -100,9 +100,10 @@ def run_refine(
 ) -> RefineResult:
     """Lift every clip with each of `lifters`, refine it in every way, and compare with the truth.
 
-    lifters: names of methods whose weights ship, or weights files; all that ship if none is named. networks: weights
-    of refiners, of which those fitted to a lifter or to "any" are tried on it; all that ship if None. The filters are
-    always tried. config: of lifting; its low-pass is what `ROUGH` is without.
+    lifters: names of methods whose weights ship, or weights files; all that ship if none is named. Rows call them by
+    their method, or by their file's name where these are not the weights that the method takes by itself.
+    networks: weights of refiners, of which those fitted to a lifter or to "any" are tried on it; all that ship if None.
+    The filters are always tried. config: of lifting; its low-pass is what `ROUGH` is without.
     video: a folder of real clips (`posecli.bench.clips`) instead of the open benchmark, over the 12 limb joints about
     the middle of the hips; keep: a folder for their detections. pairs: a paired set's test subjects instead.
     Raises PosecliError.
@@ -121,7 +122,7 @@ def run_refine(
     rows: list[Row] = []
     records = []
     for path in paths:
-        method = methods[path]
+        method, label = methods[path], _label(path, methods[path])
         lifting = Lifting(method, path, device, config)
         rough = Lifting(method, path, device, replace(config, smooth_hz=None))
         refiners: dict[str, Refiner] = {name: TimeFilter(name) for name in FILTERS}
@@ -131,7 +132,7 @@ def run_refine(
                 for message in doubts(network, MadeBy.of(lifting.record)):
                     say.warn(f"{name}, lifted with {path.name}: {message}")
         found: dict[str, list[Errors]] = {name: [] for name in (ROUGH, AS_LIFTED, *refiners)}
-        with say.stage(f"refine {method}", len(samples), "clips") as advance:
+        with say.stage(f"refine {label}", len(samples), "clips") as advance:
             for done, sample in enumerate(samples):
                 try:
                     motion = _lift(lifting, sample.keypoints)
@@ -154,7 +155,7 @@ def run_refine(
                 if not key.startswith(("predicted_", "true_"))
             }
             base = trained[name].base if name in trained else ""
-            rows.append(Row(method, name, base, errors, change))
+            rows.append(Row(label, name, base, errors, change))
         records.append(made_by(lifting))
     return RefineResult(
         tuple(rows),
@@ -212,6 +213,12 @@ def _apart(files: Sequence[Path]) -> dict[str, Path]:
 
 def _weights(name: str) -> Path:
     return Path(name) if Path(name).is_file() else store.find(name)
+
+
+def _label(path: Path, method: str) -> str:
+    """Its method where these are the weights that `--method` takes, else the file's name."""
+    usual = next((w.path for w in store.shipped() if w.method == method), path)
+    return method if path.resolve() == usual.resolve() else path.stem
 
 
 def _shipped_lifters() -> list[Path]:

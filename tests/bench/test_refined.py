@@ -11,7 +11,9 @@ from posecli.bench.open_data import OpenBenchmark, load_benchmark
 from posecli.bench.refined import AS_LIFTED, ROUGH, compare, mean_errors, run_refine
 from posecli.bench.report_refined import table
 from posecli.errors import InputError
+from posecli.reporting import Silent
 from posecli.weights import store
+from posecli.weights.format import load_weights, save_weights
 
 
 def test_errors_of_a_known_difference() -> None:
@@ -73,3 +75,26 @@ def test_refiners_of_one_name_are_told_apart(tmp_path: Path) -> None:
     ours, theirs = (row for row in result.rows if row.base)
     assert {ours.refiner, theirs.refiner} == {str(p.with_suffix("")) for p in (shipped, copy)}
     assert ours.errors == theirs.errors
+
+
+def test_other_weights_of_a_method_go_by_their_file(tmp_path: Path) -> None:
+    whole = load_benchmark()
+    first = OpenBenchmark(whole.clips[:1], whole.sha256, whole.about)
+    copy = tmp_path / "mine.safetensors"
+    copy.write_bytes(store.find("graformer").read_bytes())
+    said: list[str] = []
+
+    class Listening(Silent):
+        def warn(self, message: str) -> None:
+            said.append(message)
+
+    result = run_refine(
+        ["graformer", str(copy)], ["d3prefiner-graformer"], benchmark=first, reporter=Listening()
+    )
+    assert list(dict.fromkeys(row.lifter for row in result.rows)) == ["graformer", "mine"]
+    assert not said  # the same bytes are the same weights
+    other = tmp_path / "other.safetensors"
+    method, model, metadata = load_weights(copy)
+    save_weights(other, method, model, metadata | {"input": None}, half=True)
+    run_refine([str(other)], ["d3prefiner-graformer"], benchmark=first, reporter=Listening())
+    assert len(said) == 1 and "errors of graformer with other weights" in said[0]
