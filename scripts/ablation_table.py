@@ -36,18 +36,14 @@ the same seeds. CPU: seconds of processor time that the first training took. Wei
 def write_table(groups: dict[str, Group], bench: Bench) -> None:
     """Everything that was measured so far, as Markdown."""
     found = {(g.name, row.name): results_of(row, bench) for g in groups.values() for row in g.rows}
-    noise, parts = noise_of(groups, found), [ABOUT]
-    if noise is not None:
-        a, b, c, d = noise.spread
-        parts.append(
-            f"A difference of two runs scatters with the seed: standard deviation {a:.2f} / {b:.2f} mm open, "
-            f"{c:.2f} / {d:.2f} paired, {noise.source}. What is below {SAME:g} times that, over the square root of the "
-            "number of runs, is marked ≈: it cannot be told from nothing."
-        )
+    parts = [ABOUT]
     for group in groups.values():
+        noise = noise_of(group, found)
         if lines := group_lines(group, bench, found, noise):
             table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-            parts.append(f"## {group.name} (issue {group.issue})\n\n{group.question}.\n\n{table}")
+            trained = any(row.settings for row in group.rows) and len(lines) > 3  # heads, rule and two rows
+            words = f"{group.question}.{f' {in_words(noise)}' if trained else ''}"
+            parts.append(f"## {group.name} (issue {group.issue})\n\n{words}\n\n{table}")
     write(bench.out / "ablations.md", "\n\n".join(parts) + "\n")
 
 
@@ -62,34 +58,42 @@ class Noise:
     source: str
 
 
-def noise_of(groups: dict[str, Group], found: Found) -> Noise | None:
-    """From rows that were run with several seeds beside the first of their group; where these are few, from how runs
+def noise_of(group: Group, found: Found) -> Noise | None:
+    """From rows that were run with several seeds beside the first of the group; where these are few, from how runs
     of one row differ. None where no row was run twice."""
-    paired, alone = [], []
-    for group in groups.values():
-        first = found[group.name, group.rows[0].name]
-        for row in group.rows[1:]:
-            runs = found[group.name, row.name]
-            if row.settings is not None and len(common := sorted(first.keys() & runs.keys())) > 1:
-                paired.append([differences(runs[s], first[s]) for s in common])
-    for runs in {
-        tuple(sorted(r["sha256"] for r in f.values())): f for f in found.values() if len(f) > 1
-    }.values():
-        alone.append([figures(result) for result in runs.values()])
-    for samples, factor, source in (
-        (paired, 1.0, "as such differences do"),
-        (alone, math.sqrt(2), "√2 times that of runs of one row"),
+    runs = {row.name: found[group.name, row.name] for row in group.rows if row.settings is not None}
+    first = found[group.name, group.rows[0].name]
+    paired = [
+        [differences(runs[row.name][s], first[s]) for s in sorted(first.keys() & runs[row.name].keys())]
+        for row in group.rows[1:]
+        if row.name in runs
+    ]
+    alone = [[figures(result) for result in seeds.values()] for seeds in runs.values()]
+    for samples, factor, least, source in (
+        (paired, 1.0, 4, "as such differences do"),
+        (alone, math.sqrt(2), 1, "√2 times that of runs of one row"),
     ):
-        freedom = sum(len(s) - 1 for s in samples)
-        if freedom >= (4 if samples is paired else 1):
+        several = [s for s in samples if len(s) > 1]
+        freedom = sum(len(s) - 1 for s in several)
+        if freedom >= least:
             squares = [
-                sum((len(s) - 1) * statistics.variance(v[k] for v in s) for s in samples) for k in range(4)
+                sum((len(s) - 1) * statistics.variance(v[k] for v in s) for s in several) for k in range(4)
             ]
-            return Noise(
-                tuple(factor * math.sqrt(s / freedom) for s in squares),
-                f"{source} ({freedom} degrees of freedom)",
-            )
+            words = f"{source}, {freedom} degrees of freedom"
+            return Noise(tuple(factor * math.sqrt(s / freedom) for s in squares), words)
     return None
+
+
+def in_words(noise: Noise | None) -> str:
+    """What to think of a difference of the group."""
+    if noise is None:
+        return "One run each: how far they scatter with the seed is not known, so differences have a question mark."
+    a, b, c, d = noise.spread
+    return (
+        f"With the seed a difference of two runs scatters by {a:.2f} / {b:.2f} mm open, {c:.2f} / {d:.2f} paired "
+        f"(standard deviation; {noise.source}); ≈: below {SAME:g} times that over the square root of the number of "
+        "runs, so not to be told from nothing."
+    )
 
 
 def figures(result: Result) -> list[float]:
@@ -118,8 +122,9 @@ def group_lines(group: Group, bench: Bench, found: Found, noise: Noise | None) -
         same = row.weights == zero.weights and (bool(row.weights) or row.run() == zero.run())
         scatter = noise.spread if noise else (math.inf,) * 4
         least = [0.0 if same or not common else SAME * s / math.sqrt(len(common)) for s in scatter]
+        mark = " ≈" if noise else " ?"
         said = [
-            f"{mm:+.1f}{' ≈' if abs(mm) < limit else ''}" for mm, limit in zip(apart, least, strict=False)
+            f"{mm:+.1f}{mark if abs(mm) < limit else ''}" for mm, limit in zip(apart, least, strict=False)
         ]
         a, b, c, d = means([figures(result) for result in runs.values()])
         seed, result = min(runs.items())
@@ -140,5 +145,5 @@ def group_lines(group: Group, bench: Bench, found: Found, noise: Noise | None) -
 def verdict(mm: float, least: float, row: Row, zero: Row) -> str:
     """Whether MPJPE on the open benchmark moves as the paper says."""
     if abs(mm) < least:
-        return "not seen"
+        return "not seen" if math.isfinite(least) else "?"
     return "yes" if (mm > 0) == (row.paper[0] > zero.paper[0]) else "NO, the other way"
