@@ -7,7 +7,7 @@ trembles faster than people move (`posecli.smooth`), and brought back to the sou
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ from posecli.errors import InputError, NobodyError, UsageError
 from posecli.grid_clouds import GridClouds
 from posecli.methods.base import HeatmapLifter, Lifter, usual_hypotheses, usual_steps
 from posecli.motion import Motion
-from posecli.segments import Segment, bridge, segments
+from posecli.segments import bridge, segments
 from posecli.skeleton import H36M17, H36M_RULES, HEIGHT_OVER_CHAIN, LIMBS
 from posecli.smooth import low_pass
 from posecli.uncertainty import Uncertainty
@@ -180,7 +180,7 @@ def lift_keypoints(
         keypoints_2d=body.xy,
         scores_2d=body.scores,
         image_size=body.image_size,
-        root_path=_roots(poses[0], body, found, runs, camera),
+        root_path=roots(poses[0], body.xy, body.scores, found, times, [run.rows for run in runs], camera),
         hypotheses=poses[1:] if config.keep_hypotheses else None,
         scale_source=source,
         settings=dict(settings or {}),
@@ -212,17 +212,23 @@ def _check(keypoints: Keypoints2D, lifter: Lifter, rate: float, size_exponent: f
         raise InputError(f"the weights say size_exponent {size_exponent:g}; their header is damaged")
 
 
-def _roots(
-    pose: NDArray[np.float32],
-    body: Keypoints2D,
+def roots(
+    pose: NDArray[np.floating],
+    xy: NDArray[np.floating],
+    scores: NDArray[np.floating],
     found: NDArray[np.bool_],
-    runs: list[Segment],
+    times: NDArray[np.float64],
+    stretches: Sequence[slice],
     camera: Pinhole,
 ) -> NDArray[np.float32]:
-    """Path of the root (T, 3), each stretch by itself."""
-    weights = np.where(found[:, None], np.maximum(np.nan_to_num(body.scores), 0.01), 0.0)
+    """Path of the root (T, 3), metres, camera frame, each stretch by itself, NaN elsewhere: `posecli.camera.root_path`.
+
+    pose (T, 17, 3) relative to the root; xy (T, 17, 2) pixels, scores (T, 17) and found (T,) of the 2D joints; times
+    (T,) seconds, increasing in a stretch.
+    """
+    weights = np.where(found[:, None], np.maximum(np.nan_to_num(scores), 0.01), 0.0)
     weights[:, [j for j in range(H36M17.num_joints) if j not in LIMBS]] *= 0.2  # built joints are less exact
-    roots = np.full((len(body), 3), np.nan, dtype=np.float32)
-    for rows in (run.rows for run in runs):
-        roots[rows] = root_path(pose[rows], body.xy[rows], weights[rows], body.timestamps_s[rows], camera)
-    return roots
+    path = np.full((len(pose), 3), np.nan, dtype=np.float32)
+    for rows in stretches:
+        path[rows] = root_path(pose[rows], xy[rows], weights[rows], times[rows], camera)
+    return path

@@ -78,3 +78,12 @@ def stretches(mask: NDArray[np.bool_]) -> list[slice]:
     """The runs of true entries of a mask (T,), in order."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
     return [slice(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
+
+
+def frame_ranges(mask: NDArray[np.bool_], most: int = 8) -> str:
+    """The true entries of a mask as "0-4, 9, 12-40"."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
+    ranges = [f"{a}" if b - a == 1 else f"{a}-{b - 1}" for a, b in edges.reshape(-1, 2)]
+    return ", ".join(ranges[:most]) + (
+        f" and {len(ranges) - most} more stretches" if len(ranges) > most else ""
+    )

@@ -19,6 +19,7 @@ from typing import IO, Any
 import numpy as np
 
 from posecli.errors import InputError
+from posecli.npy_header import read_header
 from posecli.weights.unpickle import Inert, read_inert
 
 LARGEST = 6 << 30
@@ -79,11 +80,7 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 def _read(file: IO[bytes], size: int) -> Any:
-    version = np.lib.format.read_magic(file)
-    header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    if version not in header:
-        raise ValueError("an unknown version of numpy's format")
-    shape, fortran, dtype = header[version](file)
+    shape, fortran, dtype = read_header(file)
     if dtype.hasobject:
         return _Revival(size).of(read_inert(file, most_bytes=size))
     if prod(shape) * dtype.itemsize > size:

@@ -7,9 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from posecli.clip import Clip
 from posecli.detect.people.choose import ALL
@@ -21,8 +18,8 @@ from posecli.loaded import Lifting
 from posecli.machine import versions
 from posecli.media import open_media
 from posecli.media.frames import Frames
-from posecli.motion import Motion
-from posecli.refine.apply import Refiner, refine_motion
+from posecli.motion import Motion, frame_ranges
+from posecli.refine.apply import Refiner, left_alone, refine_motion
 from posecli.refine.choose import MadeBy, doubts
 from posecli.reporting import Reporter
 from posecli.seeing import Ledger, SeeConfig, Seeing, Someone
@@ -112,7 +109,9 @@ class Walk:
             self.ledger.warn(message)
         with self.ledger.timed("refine", None, "pieces") as advance:
             motion = refine_motion(motion, refiner, progress=advance)
-        motion.settings["refinements"][-1]["warnings"] = messages
+        for message in (left := left_alone(motion)):
+            self.ledger.warn(message)
+        motion.settings["refinements"][-1]["warnings"] = messages + left
         return motion
 
     def export(self, motion: Motion, kind: str, target: Path) -> None:
@@ -177,12 +176,3 @@ def _absences(motion: Motion) -> list[str]:
         if mask.any():
             messages.append(f"{words} frames {frame_ranges(mask)} ({int(mask.sum())} of {len(motion)})")
     return messages
-
-
-def frame_ranges(mask: np.ndarray[Any, Any], most: int = 8) -> str:
-    """The true entries of a mask as "0-4, 9, 12-40"."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
-    ranges = [f"{a}" if b - a == 1 else f"{a}-{b - 1}" for a, b in edges.reshape(-1, 2)]
-    return ", ".join(ranges[:most]) + (
-        f" and {len(ranges) - most} more stretches" if len(ranges) > most else ""
-    )

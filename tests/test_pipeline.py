@@ -15,8 +15,9 @@ import posecli
 from posecli.errors import InputError, NobodyError, OutputError, UsageError
 from posecli.lifting import LiftConfig
 from posecli.media import VideoWriter
+from posecli.motion import frame_ranges
 from posecli.pipeline import detect_to_file, lift_to_files
-from posecli.walk import Outcome, frame_ranges
+from posecli.walk import Outcome
 
 RATE = 24.0
 

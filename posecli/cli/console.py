@@ -112,7 +112,7 @@ class Output:
     def fact(self, subject: str, text: str) -> None:
         """A line of a summary."""
         if not self.quiet:
-            self.out.print(Text(f"{subject:<8} ", style="bold") + Text(text, style="not bold"))
+            self.out.print(Text(f"{subject:<8} ", style="bold") + Text(one_line(text), style="not bold"))
 
     def check(self, ok: bool, subject: str, text: str) -> None:
         """A line of a check-up; said even when quiet if it is bad."""
@@ -124,12 +124,19 @@ class Output:
         """A table on a terminal, tab-separated lines elsewhere (for `cut` and `grep`)."""
         if not self.out.is_terminal:
             for row in rows:
-                self.out.file.write("\t".join(row) + "\n")  # Console.print would turn tabs into spaces
+                self.out.file.write(
+                    "\t".join(map(_cell, row)) + "\n"
+                )  # Console.print would turn tabs into spaces
             return
         table = Table(*headings, box=None, header_style="bold", pad_edge=False)
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*(Text(_cell(cell)) for cell in row))
         self.out.print(table)
+
+
+def _cell(text: str) -> str:
+    """Of a table: its lines stay."""
+    return "\n".join(map(one_line, text.split("\n")))
 
 
 def one_line(message: str) -> str:

@@ -59,6 +59,12 @@ def main(arguments: list[str]) -> int:
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, OSError) and error.filename is not None:  # a path that cannot even be looked at
+            return _failed(f"{error.filename}: {error.strerror or error}", ExitCode.INPUT)
+        if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
+            return _failed(
+                "there is not enough memory for this input; give less of it at a time", ExitCode.ERROR
+            )
         message = f"{type(error).__name__}: {error} (a bug in posecli; --debug shows where)"
         return _failed(message, ExitCode.ERROR)
     if code == ExitCode.INTERRUPTED:

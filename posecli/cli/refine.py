@@ -92,6 +92,7 @@ Human3.6M's 17 joints in the camera's axes. Frames without a pose stay without o
         ", then ".join(str(r.get("method")) for r in motion.settings["refinements"] if isinstance(r, dict)),
     )
     say.fact("moved", f"joints by {made.moved_mm:.1f} mm (median)")
+    say.fact("refiner", made.refiner)
     written(say, [made.file])
 
 

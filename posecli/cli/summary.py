@@ -21,6 +21,8 @@ _SCALES = {
 
 def summarise(say: Output, outcome: Outcome) -> None:
     """The lines after a lift."""
+    from posecli.refine.choose import in_words
+
     motion, settings = outcome.motion, outcome.motion.settings
     seconds = float(motion.timestamps_s[-1] - motion.timestamps_s[0])
     say.fact("frames", f"{len(motion)} over {seconds:.2f} s, {_poses(outcome)}")
@@ -31,6 +33,8 @@ def summarise(say: Output, outcome: Outcome) -> None:
         f"{settings['method']}, {settings['weights']}, {_count(settings['hypotheses'], 'hypothesis', 'hypotheses')}, "
         f"{_count(settings['steps'], 'step', 'steps')}, seed {settings['seed']}",
     )
+    for record in settings.get("refinements", []):
+        say.fact("refiner", in_words(record))
     say.fact("scale", _SCALES.get(motion.scale_source, motion.scale_source))
     for kind, note in outcome.notes.items():
         say.fact(kind, note)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from posecli.cli.console import Output
 from posecli.cli.summary import written
 from posecli.errors import InputError, OutputError, UsageError
+
+if TYPE_CHECKING:
+    from posecli.weights.store import ShippedWeights
 
 app = typer.Typer(help="Weights: what ships, what is fetched, whether it is intact.", no_args_is_help=True)
 
@@ -19,11 +22,22 @@ def list_(context: typer.Context) -> None:
     """List the shipped lifter weights and the detector's networks."""
     from posecli.weights import fetch, store
 
-    rows = [(w.name, w.method, f"{w.path.stat().st_size / 1e6:.1f} MB", str(w.path)) for w in store.shipped()]
+    rows = [(w.name, _for(w), f"{w.path.stat().st_size / 1e6:.1f} MB", str(w.path)) for w in store.shipped()]
     cached = fetch.blazepose_cached()
     where = str(fetch.cache_dir()) if cached else "not fetched: posecli weights pull blazepose"
     rows.append(("blazepose", "detector", "9.4 MB", where))
     context.obj.table("name", "for", "size", "where", rows=rows)
+
+
+def _for(weights: ShippedWeights) -> str:
+    """The method, and for a refiner the lifters that it was fitted to."""
+    from posecli.methods import METHODS
+    from posecli.refine.choose import fitted_to
+    from posecli.weights.format import read_header
+
+    if weights.method in METHODS:
+        return weights.method
+    return f"{weights.method} of {fitted_to(read_header(weights.path)['metadata'])}"
 
 
 @app.command(epilog="[bold]Example[/bold]\n\n  posecli weights pull blazepose")

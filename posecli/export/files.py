@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from posecli.detect.provenance import source_identity
-from posecli.errors import InputError, OutputError, UsageError
+from posecli.errors import InputError, NobodyError, OutputError, UsageError
 from posecli.export import EXPORTERS
 from posecli.export.npz import load_npz
 from posecli.export.video import save_video
@@ -48,7 +47,11 @@ def export_file(
         raise UsageError(f"nothing to export; one or more of: {', '.join(EXPORTERS)}")
     if unknown := [kind for kind in kinds if kind not in EXPORTERS]:
         raise UsageError(f"unknown export {unknown[0]!r}; one or more of: {', '.join(EXPORTERS)}")
+    if path.is_dir() or not path.name:
+        raise InputError(f"{path} is a folder; name the motion file")
     motion = load_npz(path)
+    if not motion.valid.any() and kinds != ["npz"]:
+        raise NobodyError(f"no frame of {path} has a pose; there is nothing to write as {', '.join(kinds)}")
     targets = {kind: folder / f"{path.stem}.{kind}" for kind in kinds}
     for target in targets.values():
         if target.exists() and target.samefile(path):
@@ -56,8 +59,11 @@ def export_file(
         if target.exists() and not overwrite:
             raise OutputError(f"{target} exists; use --overwrite, or another folder with --out")
     frames = source_frames(motion, path, video) if "mp4" in kinds else None
+    if frames is not None and video is not None and not _same_source(motion, video):
+        say.warn(f"{video} is not the file that {path.name} was made from, as its size and content have it")
     made = Exported(motion)
-    for kind, target in targets.items():
+    folder.mkdir(parents=True, exist_ok=True)
+    for kind, target in sorted(targets.items(), key=lambda item: item[0] == "npz"):  # first what can fail
         with say.stage(kind, len(motion), "frames") as advance:
             if kind == "mp4" and frames is not None:
                 save_video(motion, frames, target, progress=advance)
@@ -84,20 +90,30 @@ def source_frames(motion: Motion, path: Path, video: Path | None = None) -> Fram
     name = Path(str(source.get("name", ""))).name
     for folder in (path.parent, path.parent.parent, Path()):
         place = folder / name
-        if (
-            name
-            and place.exists()
-            and all(
-                source.get(key) == value for key, value in source_identity(place).items() if key != "name"
-            )
-        ):
+        if name not in ("", "..") and _is_there(place) and _same_source(motion, place):
             return open_media(place, **opening)
     where = f"{name} is not beside {path.name} nor in this folder" if name else f"{path.name} names no video"
     raise InputError(f"no mp4 can be made: {where}; name the video with --video")
 
 
+def _same_source(motion: Motion, place: Path) -> bool:
+    """Whether this is what the motion says that it was made from; yes where it says nothing."""
+    detection = motion.settings.get("detection")
+    source = detection.get("source") if isinstance(detection, dict) else None
+    if not isinstance(source, dict):
+        return True
+    return all(source.get(key) == value for key, value in source_identity(place).items() if key != "name")
+
+
+def _is_there(place: Path) -> bool:
+    try:
+        return place.exists()
+    except OSError:  # no name of a file, or a folder that may not be looked into
+        return False
+
+
 def _number(value: object) -> float | None:
     """A setting of a file from outside."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9:  # nor NaN
         return float(value)
     return None

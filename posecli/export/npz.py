@@ -41,18 +41,22 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from posecli.errors import InputError
 from posecli.files import atomic_write
 from posecli.motion import Motion
+from posecli.npy_header import read_header
 from posecli.skeleton import SKELETONS, Skeleton
 
 SCHEMA_VERSION = 1
 MAX_BYTES = 4 << 30
 MAX_EXPANSION = 50
 """A file that claims more bytes than this, or so many times its own size, is refused before allocation."""
+
+_LATEST_S, _SHORTEST_S = 1e8, 1e-5
+_FARTHEST_M = 1e5
+"""Three years; a camera of 100,000 frames a second; what is farther is no person."""
 
 _OPTIONAL = ("hypotheses", "root_path", "unrefined_3d")
 _SHAPES: dict[str, tuple[str | int, ...]] = {
@@ -179,15 +183,11 @@ def _read_arrays(archive: zipfile.ZipFile, path: Path) -> dict[str, NDArray[Any]
 
 def _read_header(stream: IO[bytes], name: str, path: Path) -> _Header:
     try:
-        version = npy.read_magic(stream)
-        read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version]
-        shape, fortran_order, dtype = read(stream)
-    except (ValueError, KeyError, TypeError, MemoryError, RecursionError):
+        shape, fortran_order, dtype = read_header(stream)
+    except ValueError:
         _fail(path, f"{name} is not an array numpy can read without pickle")
     if dtype.hasobject:
         _fail(path, f"{name} holds Python objects, which are not read")
-    if any(size < 0 for size in shape):
-        _fail(path, f"{name} has a negative size")
     return _Header(shape, fortran_order, dtype, math.prod(shape) * dtype.itemsize)
 
 
@@ -220,6 +220,7 @@ def _motion(arrays: Mapping[str, NDArray[Any]], path: Path) -> Motion:
         raise InputError(f"{path} has schema version {version}, this posecli reads {SCHEMA_VERSION}{hint}")
     try:
         settings = json.loads(str(arrays["settings_json"]))
+        json.dumps(settings, ensure_ascii=False).encode()  # no halves of characters, which nothing can print
     except (ValueError, RecursionError):
         settings = None
     if not isinstance(settings, dict):
@@ -233,22 +234,30 @@ def _motion(arrays: Mapping[str, NDArray[Any]], path: Path) -> Motion:
     times = arrays["timestamps_s"].astype(np.float64)
     if not np.isfinite(times).all() or (np.diff(times) < 0).any():
         _fail(path, "timestamps_s must be finite and in order")
-    valid = arrays["valid"]
-    for name in ("joints_3d", "root_path", "unrefined_3d"):
-        if name in arrays and not np.isfinite(arrays[name][valid]).all():
-            _fail(path, f"{name} has frames that are valid but not finite")
+    steps = np.diff(times)
+    if np.abs(times).max(initial=0) > _LATEST_S or (0 < steps[steps > 0].min(initial=1) < _SHORTEST_S):
+        _fail(path, f"timestamps_s must be seconds below {_LATEST_S:g}, {_SHORTEST_S:g} apart or more")
+    valid, in_frames = arrays["valid"], {}
+    for name in ("joints_3d", "root_path", "unrefined_3d", "hypotheses"):
+        if name in arrays:
+            with np.errstate(over="ignore"):
+                in_frames[name] = arrays[name].astype(np.float32)
+            by_frame = np.moveaxis(in_frames[name], _SHAPES[name].index("T"), 0)  # a view
+            if not (np.abs(by_frame[valid]) < _FARTHEST_M).all():  # nor where it is NaN
+                _fail(path, f"{name} has frames that are valid but not finite, or beyond {_FARTHEST_M:g} m")
+            by_frame[~valid] = np.nan
     return Motion(
         timestamps_s=times,
-        joints_3d=arrays["joints_3d"].astype(np.float32),
+        joints_3d=in_frames["joints_3d"],
         joints_3d_std=arrays["joints_3d_std"].astype(np.float32),
         valid=valid,
         bridged=arrays["bridged"],
         keypoints_2d=arrays["keypoints_2d"].astype(np.float32),
         scores_2d=arrays["scores_2d"].astype(np.float32),
         image_size=(int(arrays["image_size"][0]), int(arrays["image_size"][1])),
-        root_path=arrays["root_path"].astype(np.float32) if "root_path" in arrays else None,
-        hypotheses=arrays["hypotheses"].astype(np.float32) if "hypotheses" in arrays else None,
-        unrefined_3d=arrays["unrefined_3d"].astype(np.float32) if "unrefined_3d" in arrays else None,
+        root_path=in_frames.get("root_path"),
+        hypotheses=in_frames.get("hypotheses"),
+        unrefined_3d=in_frames.get("unrefined_3d"),
         skeleton=_skeleton(arrays, path),
         scale_source=str(arrays["scale_source"]),
         settings=settings,

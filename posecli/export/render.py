@@ -51,6 +51,8 @@ def render_file(
     written.
     """
     say = reporter or Silent()
+    if path.is_dir() or not path.name:
+        raise InputError(f"{path} is a folder; name the motion file")
     target = path.with_suffix(".mp4") if out is None else out
     if target.suffix.lower() not in KINDS:
         raise UsageError(f"--out names the file to write, ending in {' or '.join(KINDS)}, not {target}")

@@ -19,7 +19,8 @@ from posecli.bones import usual_lengths, with_lengths
 from posecli.camera import DEFAULT_FOV_DEG, Pinhole
 from posecli.errors import InputError, UsageError
 from posecli.facing import face_windows
-from posecli.motion import Motion
+from posecli.lifting import roots, standing_height
+from posecli.motion import Motion, frame_ranges
 from posecli.refine import REFINERS
 from posecli.refine.d3prefiner import D3PRefiner
 from posecli.refine.filters import FILTERS, Filter
@@ -34,6 +35,8 @@ Array = NDArray[np.float64]
 _SLOWEST, _FASTEST = 1.0, 1000.0  # Hz
 _OVERLAP = 0.5
 _WINDOWS_A_CALL = 8
+_USUAL_HEIGHT_M = 1.73
+"""Standing height (`posecli.lifting.standing_height`) of people as lifters answer them, and of the corpus."""
 
 
 class Refiner(Protocol):
@@ -115,6 +118,9 @@ class NetworkRefiner:
     def __call__(self, poses: Array, flat: Array, rate: float) -> Array:
         if not np.isfinite(flat).all():
             return poses  # nothing was seen in this stretch: nothing is known of its errors
+        if len(poses) > _WINDOWS_A_CALL:  # many hypotheses: some at a time
+            parts = [poses[k : k + _WINDOWS_A_CALL] for k in range(0, len(poses), _WINDOWS_A_CALL)]
+            return np.concatenate([self(part, flat, rate) for part in parts])
         window, frames = self.model.window, len(flat)
         starts = window_starts(frames, window, _OVERLAP)
         missing = max(0, window - frames)  # a short stretch is played forth and back until it is long enough
@@ -152,61 +158,104 @@ def refine_motion(
     motion: Motion, refiner: Refiner, *, progress: Callable[[int, int], None] | None = None
 ) -> Motion:
     """The motion with refined joints (and hypotheses); what they were before is kept in `unrefined_3d`, that of the
-    first refining where there were several.
+    first refining where there were several. The root's path, where there is one, is found anew for them.
 
-    Bones keep one length where the motion's settings say that they did. The standard deviations stay those of the
-    lifter. What was done is appended to `settings["refinements"]`. progress: called with (stretches done, in all).
-    Raises UsageError for another skeleton or where no frame has a pose.
+    Bones keep one length where the motion's settings say that they did, and the person the height that the user gave.
+    The standard deviations stay those of the lifter. What was done is appended to `settings["refinements"]`, with the
+    frames that it could do nothing for (`left_alone`). progress: called with (stretches done, in all). Raises
+    UsageError for another skeleton or where no frame has a pose.
     """
     if motion.skeleton != H36M17:
         raise UsageError(f"refining needs joints of {H36M17.name}, not {motion.skeleton.name}")
     if not motion.valid.any():
         raise UsageError("no frame of this motion has a pose; there is nothing to refine")
-    times = motion.timestamps_s
-    fov = _number(motion.settings.get("fov_deg"), DEFAULT_FOV_DEG)
-    camera = Pinhole.from_fov(motion.image_size, fov)
+    times, valid = motion.timestamps_s, motion.valid
+    camera = Pinhole.from_fov(motion.image_size, _number(motion.settings.get("fov_deg"), DEFAULT_FOV_DEG))
     flat = camera.rays(motion.keypoints_2d)[..., :2]
-    found = motion.valid & ~motion.bridged & np.isfinite(flat).all(axis=(1, 2))
+    found = valid & ~motion.bridged & np.isfinite(flat).all(axis=(1, 2))
     poses = motion.joints_3d[None].astype(np.float64)
     if motion.hypotheses is not None:
         poses = np.concatenate([poses, motion.hypotheses])
+    poses[:, ~valid] = np.nan
+    # Networks know the errors of people as large as lifters see them: a height that was given is set aside.
+    height = standing_height(poses[0, valid]) if motion.scale_source == "height" else 0.0
+    scale = _USUAL_HEIGHT_M / height if height > 0 else 1.0
     rate = refiner.rate_hz or _usual_rate(times)
-    runs = segments(motion.valid, found, times, rate, 0.0)
-    refined = poses.copy()
+    runs = segments(valid, found, times, rate, 0.0)
+    refined, changed = poses * scale, np.zeros(len(motion), bool)
     for done, run in enumerate(runs):
-        refined[:, run.rows] = _stretch(refiner, run, times, poses[:, run.rows], flat, rate)
+        moved = _moved(refiner, run, times, refined[:, run.rows], flat, rate)
+        if moved is not None:
+            refined[:, run.rows] += moved
+            changed[run.rows] = True
         if progress is not None:
             progress(done + 1, len(runs))
     if motion.settings.get("fixed_bones") is True:
-        lengths = usual_lengths(refined[:1], H36M17)
+        lengths = usual_lengths(refined[:1, valid], H36M17)
         refined = np.asarray(with_lengths(refined, lengths, H36M17), np.float64)
+    if height > 0:
+        refined *= height / standing_height(refined[0, valid])
     better = refined.astype(np.float32)
     before = motion.settings.get("refinements", [])
-    settings = {
-        **motion.settings,
-        "refinements": [*(before if isinstance(before, list) else []), dict(refiner.record)],
-    }
+    record = dict(refiner.record)
+    if (valid & ~changed).any():
+        record["left_alone"] = frame_ranges(valid & ~changed)
     return replace(
         motion,
         joints_3d=better[0],
         hypotheses=None if motion.hypotheses is None else better[1:],
         unrefined_3d=motion.joints_3d if motion.unrefined_3d is None else motion.unrefined_3d,
-        settings=settings,
+        root_path=_path(
+            motion, better[0], found, [run.rows for run in runs if changed[run.rows].all()], camera
+        ),
+        settings={
+            **motion.settings,
+            "refinements": [*(before if isinstance(before, list) else []), record],
+        },
     )
 
 
-def _stretch(refiner: Refiner, run: Segment, times: Array, poses: Array, flat: Array, rate: float) -> Array:
-    """Poses (H, T, 17, 3) of one stretch, brought to the refiner's rate and back."""
+def left_alone(motion: Motion) -> list[str]:
+    """In words: the frames that the last refining could do nothing for."""
+    frames = motion.settings["refinements"][-1].get("left_alone")
+    if frames is None:
+        return []
+    return [
+        f"frames {frames} are not refined: too few in a row at this rate, without 2D joints, or several at one time"
+    ]
+
+
+def _moved(
+    refiner: Refiner, run: Segment, times: Array, poses: Array, flat: Array, rate: float
+) -> Array | None:
+    """By how much the poses (H, T, 17, 3) of one stretch are moved; None where the refiner has nothing to say.
+
+    It works on a grid of its own rate; what comes back to the source's times is the correction, not the pose, so that
+    nothing changes but by the refiner.
+    """
     own = times[run.rows]
     if len(own) < 2 or (np.diff(own) <= 0).any():
-        return poses  # one frame, or several at one time, have no motion to refine
+        return None  # one frame, or several at one time, have no motion to refine
     on_grid = resample.to_grid(own, poses.swapaxes(0, 1), run.grid).swapaxes(0, 1)
     seen = np.full((len(run.grid), *flat.shape[1:]), np.nan)
     if len(run.seen):
         seen = resample.to_grid(times[run.seen], flat[run.seen], run.grid)
-    better = refiner(on_grid, seen, rate)
-    better = better - better[:, :, H36M17.root, None]
-    return resample.spline(run.grid, better.swapaxes(0, 1), own).swapaxes(0, 1)
+    moved = refiner(on_grid, seen, rate) - on_grid
+    if not moved.any():
+        return None
+    moved -= moved[:, :, H36M17.root, None]
+    return resample.spline(run.grid, moved.swapaxes(0, 1), own).swapaxes(0, 1)
+
+
+def _path(
+    motion: Motion, joints: NDArray[np.float32], found: NDArray[np.bool_], rows: list[slice], camera: Pinhole
+) -> NDArray[np.float32] | None:
+    """The root's path for other joints in these stretches, as it was in the others."""
+    if motion.root_path is None:
+        return None
+    rows = [r for r in rows if found[r].any()]
+    path = roots(joints, motion.keypoints_2d, motion.scores_2d, found, motion.timestamps_s, rows, camera)
+    return np.where(np.isfinite(path), path, motion.root_path).astype(np.float32)
 
 
 def _usual_rate(times: Array) -> float:

@@ -59,17 +59,30 @@ def choose_refiner(
 def doubts(refiner: Refiner, made_by: MadeBy) -> list[str]:
     """In words: where weights were fitted to the errors of another lifter than the one that made the motion, or of the
     same with other weights."""
-    base, lifter = refiner.record.get("base", ANY), made_by.method
-    if base == ANY:
+    if "base" not in refiner.record:  # a filter, which was fitted to nothing
         return []
-    fitted = f"these weights were fitted to the errors of {base}"
-    if lifter == "unknown":
+    fitted = f"these weights were fitted to the errors of {fitted_to(refiner.record)}"
+    if made_by.method == "unknown":
         return [f"{fitted}; which lifter made this file is not known (--base)"]
-    if base != lifter:
-        return [f"{fitted}, but {lifter} made this file: it may get worse"]
-    if not made_by.same_weights(refiner.record.get("bases")):
-        return [f"{fitted} with other weights than those that made this file: it may get worse"]
+    base, bases = refiner.record["base"], refiner.record.get("bases", {})
+    if made_by.method not in (base, *bases):
+        return [f"{fitted}, but {made_by.method} made this file: it may get worse"]
+    if not made_by.same_weights(bases):
+        return [f"{fitted}, with other weights than those that made this file: it may get worse"]
     return []
+
+
+def fitted_to(record: Mapping[str, Any]) -> str:
+    """In words: the lifters whose errors a refiner's weights know. record: as in `Refiner.record`."""
+    base, bases = record.get("base", ANY), record.get("bases", {})
+    return ", ".join(sorted(bases)) if base == ANY and bases else str(base)
+
+
+def in_words(record: Mapping[str, Any]) -> str:
+    """What refined, for a summary. record: as in `Refiner.record`, or in a motion's `settings["refinements"]`."""
+    if "weights" not in record:
+        return str(record["method"])
+    return f"{record['weights']}, fitted to {fitted_to(record)}"
 
 
 def _shipped(method: str, made_by: MadeBy) -> Path:

@@ -30,6 +30,7 @@ NAMES_2D = ("keypoints_2d", "keypoints", "reconstruction", "positions_2d")
 """What the arrays are called inside an `.npz`, in this order. MHFormer's family calls 2D and 3D `reconstruction`."""
 
 _METRES = (0.5, 2.6)  # a person's standing height
+_LARGEST = 1e6
 _WORST_FIT = 0.45  # part of the 2D joints' spread that a projection of the 3D joints may leave unexplained
 _MMPOSE = np.array([[-1.0, 0, 0], [0, 0, -1.0], [0, 1.0, 0]])
 """(x, y, z) of MMPose's demo and Inferencer → camera: they write (-x, z, -y) of Human3.6M's camera frame. The
@@ -71,12 +72,7 @@ def read_predictions(path: Path, beside: Beside | None = None) -> Motion:
     """
     beside = beside or Beside()
     if _is_ours(path):
-        given = ("keypoints", "image_size", "rate", "height_m", "base")
-        if any(getattr(beside, name) is not None for name in given):
-            raise UsageError(
-                f"{path} is posecli's own and says it all; leave out --keypoints, --image-size, --fps, --height, --base"
-            )
-        return load_npz(path)
+        return _ours(path, beside)
     mmpose = path.suffix.lower() == ".json"
     joints, valid = _mmpose(path) if mmpose else _plain(path, NAMES_3D, 3)
     if not valid.any():
@@ -140,21 +136,42 @@ def read_predictions(path: Path, beside: Beside | None = None) -> Motion:
     )
 
 
+def _ours(path: Path, beside: Beside) -> Motion:
+    """Our own file, which says everything but, where it came from another program, perhaps the lifter."""
+    motion = load_npz(path)
+    unknown = motion.settings.get("method", "unknown") == "unknown"
+    if beside.base is not None and unknown:
+        motion.settings["method"] = beside.base
+    given = ("keypoints", "image_size", "rate", "height_m", *(() if unknown else ("base",)))
+    if any(getattr(beside, name) is not None for name in given):
+        raise UsageError(
+            f"{path} is posecli's own and says it all; leave out --keypoints, --image-size, --fps, --height, --base"
+        )
+    return motion
+
+
 def _is_ours(path: Path) -> bool:
     """An NPZ with a schema version; `load_npz` then says what is wrong with it."""
+    return "schema_version" in _members(path)
+
+
+def _members(path: Path) -> list[str]:
+    """Names of the arrays of an NPZ; none where it is none."""
     try:
+        if not path.is_file():
+            return []
         with zipfile.ZipFile(path) as archive:
-            return "schema_version.npy" in archive.namelist()
-    except (OSError, zipfile.BadZipFile, ValueError):
-        return False
+            return [name.removesuffix(".npy") for name in archive.namelist()]
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
+        return []
 
 
 def _seen(path: Path, rate: float, size: tuple[int, int]) -> tuple[dict[str, Array], NDArray[np.bool_]]:
     """2D joints (T, 17, 2), pixels, by the joint set they may be meant in, and who is there (T,)."""
-    if path.suffix.lower() not in (
-        ".npy",
-        ".npz",
-    ):  # AlphaPose, OpenPose, MMPose, COCO, …: these name their joints
+    named = path.suffix.lower() not in (".npy", ".npz") or {"positions_2d", "metadata"} <= {*_members(path)}
+    if (
+        named
+    ):  # AlphaPose, OpenPose, MMPose, COCO, VideoPose3D's custom data …: these say which joints they hold
         found = load_foreign(path, timing=Timing(fps=rate, size=size)).to_h36m17()
         return {
             H36M17.name: np.where(found.found[:, None, None], found.xy, 0.0).astype(np.float64)
@@ -186,6 +203,10 @@ def _check(array: Array, channels: int, path: Path) -> None:
         raise InputError(
             f"{path} must have shape (T, 17, {channels}), Human3.6M's 17 joints, not {array.shape}"
         )
+    if np.abs(array, where=np.isfinite(array), out=np.zeros_like(array)).max() > _LARGEST:
+        raise InputError(
+            f"{path} holds numbers beyond {_LARGEST:g}, which are neither metres, millimetres nor pixels"
+        )
     if not np.isfinite(array).all():
         frame = int(np.argmin(np.isfinite(array).all(axis=(1, 2))))
         raise InputError(f"{path}: frame {frame} holds numbers that are not finite (NaN or infinity)")
@@ -212,21 +233,25 @@ def _mmpose(path: Path) -> tuple[Array, NDArray[np.bool_]]:
         if people:
             points = people[0].get("keypoints") if isinstance(people[0], dict) else None
             try:
-                pose = np.asarray(points, dtype=np.float64)
-            except (TypeError, ValueError):
+                pose = np.asarray(points)
+            except (TypeError, ValueError, OverflowError):
+                wrong(f"the keypoints of frame {row} are not numbers")
+            if pose.dtype.kind not in "if":
                 wrong(f"the keypoints of frame {row} are not numbers")
             if pose.shape != (17, 3):
                 raise InputError(f"{path}: frame {row} has keypoints of shape {pose.shape}, not (17, 3)")
             if not np.isfinite(pose).all():
                 raise InputError(f"{path}: frame {row} holds numbers that are not finite (NaN or infinity)")
+            if np.abs(pose).max() > _LARGEST:
+                wrong(f"frame {row} holds numbers beyond {_LARGEST:g}")
             poses[row], valid[row] = pose, True
     return poses, valid
 
 
 def _exact(rate: float) -> float:
     """29.97 stands for 30000/1001, or a few minutes on the frames would no longer be those of the video."""
-    whole = round(rate * 1.001)
-    return whole / 1.001 if abs(rate - whole / 1.001) < 0.005 else rate
+    exact = round(rate * 1.001) / 1.001
+    return exact if abs(rate - exact) < min(0.005, abs(rate - round(rate))) else rate
 
 
 def _misfit(pose: Array, pixels: Array) -> float:
@@ -237,6 +262,7 @@ def _misfit(pose: Array, pixels: Array) -> float:
     left = ((seen - size[:, None, None] * flat) ** 2).sum(axis=(1, 2)) / np.maximum(
         (seen**2).sum(axis=(1, 2)), 1e-12
     )
+    left[(seen**2).mean(axis=(1, 2)) < 1] = np.inf  # all joints within a pixel show nothing
     return float(np.median(np.sqrt(left)))
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from posecli.errors import InputError
+from posecli.npy_header import read_header
 
 MAX_NUMBERS = 1 << 26
 """Most numbers in one array: a million frames of 17 joints hold 51 million."""
@@ -28,6 +28,8 @@ def read_array(path: Path, names: tuple[str, ...]) -> NDArray[np.float64]:
 
     Raises InputError where the file cannot be read, holds Python objects or no real numbers, or claims too many.
     """
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is no file")
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
@@ -73,16 +75,14 @@ def _choose(found: list[str], names: tuple[str, ...], path: Path) -> str:
 
 def _read(stream: IO[bytes], what: str) -> NDArray[np.float64]:
     try:
-        version = npy.read_magic(stream)
-        read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version]
-        shape, fortran_order, dtype = read(stream)
-    except (ValueError, KeyError, TypeError, MemoryError, RecursionError):
+        shape, fortran_order, dtype = read_header(stream)
+    except ValueError:
         raise InputError(f"{what} is not an array that numpy reads without pickle") from None
     if dtype.hasobject:
         raise InputError(f"{what} holds pickled Python objects, which are not read; save it as plain numbers")
     if dtype.kind not in "fiu":
         raise InputError(f"{what} must hold real numbers, not {dtype}")
-    if any(size < 0 for size in shape) or math.prod(shape) > MAX_NUMBERS:
+    if any(not 0 <= size <= MAX_NUMBERS for size in shape) or math.prod(shape) > MAX_NUMBERS:
         raise InputError(f"{what} claims the shape {shape}; at most {MAX_NUMBERS} numbers are read")
     wanted = math.prod(shape) * dtype.itemsize
     data = stream.read(wanted)

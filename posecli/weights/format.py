@@ -126,4 +126,6 @@ def weights_hash(path: Path) -> str:
 def _unreadable(path: Path, error: Exception) -> InputError:
     if isinstance(error, FileNotFoundError):
         return InputError(f"there is no weights file {path}; `posecli weights list` shows those there are")
+    if isinstance(error, PermissionError):
+        return InputError(f"cannot read {path}: {error.strerror or error}")
     return InputError(f"{path} is no readable weights file ({error}); fetch it again")

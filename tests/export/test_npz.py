@@ -89,6 +89,15 @@ WRONG: list[tuple[str, Any, str]] = [
     ),
     ("scale_source", np.frombuffer(b"\xff" * 4, "<U1")[0:1].reshape(()), "scale_source is not text"),
     ("image_size", np.array([0, 10]), "image_size must be positive"),
+    ("settings_json", np.array('{"method": "\\ud800"}'), "settings_json is not a JSON object"),
+    (
+        "hypotheses",
+        np.full((2, 6, 17, 3), np.nan, np.float32),
+        "hypotheses has frames that are valid but not finite",
+    ),
+    ("joints_3d", np.full((6, 17, 3), 1e300), "joints_3d has frames that are valid but not finite"),
+    ("timestamps_s", np.linspace(0, 1e300, 6), "timestamps_s must be seconds below 1e\\+08"),
+    ("timestamps_s", np.arange(6) * 1e-9, "timestamps_s must be seconds .* 1e-05 apart or more"),
 ]
 
 
@@ -96,7 +105,7 @@ WRONG: list[tuple[str, Any, str]] = [
 def test_what_is_wrong_is_named(tmp_path: Path, motion: Motion, name: str, value: Any, message: str) -> None:
     with np.load(save_npz(motion, tmp_path / "a.npz")) as data:
         arrays = dict(data)
-    del arrays[name]
+    arrays.pop(name, None)
     if value is not DROP:
         arrays[name] = value
     np.savez(tmp_path / "b.npz", **arrays)
@@ -150,3 +159,12 @@ def test_not_a_file(tmp_path: Path) -> None:
     (tmp_path / "text.npz").write_text("hello")
     with pytest.raises(InputError, match=r"not a readable \.npz"):
         load_npz(tmp_path / "text.npz")
+
+
+def test_numbers_in_frames_without_a_pose_are_none(tmp_path: Path, motion: Motion) -> None:
+    with np.load(save_npz(motion, tmp_path / "a.npz")) as data:
+        arrays = dict(data)
+    arrays["valid"] = np.arange(6) != 2
+    arrays["joints_3d"] = np.nan_to_num(arrays["joints_3d"])
+    np.savez(tmp_path / "b.npz", **arrays)
+    assert np.isnan(load_npz(tmp_path / "b.npz").joints_3d[2]).all()

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from scipy.signal import savgol_filter
 
 from posecli.bench.metrics import acceleration_error, mpjpe
 from posecli.bones import usual_lengths
 from posecli.errors import InputError, UsageError
 from posecli.export.npz import load_npz, save_npz
+from posecli.lifting import standing_height
 from posecli.motion import Motion
-from posecli.refine.apply import NetworkRefiner, TimeFilter, refine_motion
+from posecli.refine.apply import NetworkRefiner, TimeFilter, left_alone, refine_motion
+from posecli.refine.d3prefiner import D3PRefiner, D3PRefinerConfig
 from posecli.skeleton import BLAZEPOSE33, H36M17
 from posecli.weights.format import save_weights
 
@@ -130,6 +134,100 @@ def test_the_file_keeps_both(seen: Callable[..., Motion], tmp_path: Path) -> Non
     back = load_npz(save_npz(refined, tmp_path / "refined.npz"))
     assert back.unrefined_3d is not None and np.array_equal(back.unrefined_3d, refined.unrefined_3d)
     assert np.array_equal(back.joints_3d, refined.joints_3d) and back.settings == refined.settings
+
+
+class Known:
+    """A refiner that adds what it is told, in the camera's axes, at its own rate."""
+
+    record: Mapping[str, Any] = {"method": "known"}
+
+    def __init__(self, offset: float = 0.0, rate_hz: float | None = 30.0) -> None:
+        self.offset, self.rate_hz = offset, rate_hz
+
+    def __call__(self, poses: np.ndarray, flat: np.ndarray, rate: float) -> np.ndarray:
+        moved = poses + self.offset
+        moved[:, :, 0] = 0
+        return moved
+
+
+@pytest.mark.parametrize("rate", [20.0, 24.0, 60.0])
+def test_nothing_moves_but_by_the_refiner(seen: Callable[..., Motion], body: np.ndarray, rate: float) -> None:
+    """Through a grid of another rate comes the correction, not the pose."""
+    rough = body + np.random.default_rng(0).normal(0, 0.02, body.shape)
+    rough[:, 0] = 0
+    motion = seen(rough, timestamps_s=np.arange(90) / rate)
+    moved = refine_motion(motion, Known(0.05)).joints_3d - motion.joints_3d
+    np.testing.assert_allclose(moved[:, 1:], 0.05, atol=1e-6)
+    still = refine_motion(motion, Known())
+    assert np.array_equal(still.joints_3d, motion.joints_3d)
+    assert left_alone(still) == [
+        "frames 0-89 are not refined: too few in a row at this rate, without 2D joints, or several at one time"
+    ]
+
+
+def test_frames_that_cannot_be_refined_are_named(seen: Callable[..., Motion]) -> None:
+    times = np.arange(90) / 30
+    times[60:] += 1.0  # a jump
+    times[70] = times[69]  # two frames at one time
+    refined = refine_motion(seen(timestamps_s=times), TimeFilter("savgol"))
+    assert left_alone(refined)[0].startswith("frames 60-89 are not refined")
+    assert left_alone(refine_motion(seen(), TimeFilter("savgol"))) == []
+
+
+def test_what_lies_in_missing_frames_counts_for_nothing(
+    seen: Callable[..., Motion], body: np.ndarray
+) -> None:
+    gone = np.arange(90) < 60  # most of them
+    joints = body.copy()
+    joints[gone] = 0
+    settings = {"method": "ddhpose", "fixed_bones": True}
+    refined = refine_motion(seen(joints, valid=~gone, settings=settings), TimeFilter("savgol"))
+    assert np.isnan(refined.joints_3d[gone]).all()
+    assert standing_height(refined.joints_3d[~gone]) == pytest.approx(standing_height(body[~gone]), rel=5e-3)
+
+
+def test_a_height_that_was_given_stays_and_the_network_sees_people_of_the_usual_size(
+    seen: Callable[..., Motion], body: np.ndarray, weights: Path
+) -> None:
+    """A child of half the size is refined as the same child of full size would be, at half the size."""
+    refiner = NetworkRefiner.load(weights)
+    half, whole = (
+        refine_motion(seen(factor * body, scale_source="height"), refiner).joints_3d for factor in (0.5, 1.0)
+    )
+    np.testing.assert_allclose(2 * half, whole, atol=1e-5)
+    assert standing_height(half) == pytest.approx(0.5 * standing_height(body), rel=1e-5)
+    as_it_is = refine_motion(seen(0.5 * body), refiner).joints_3d  # nobody said how tall
+    assert np.abs(as_it_is - half).max() > 0.02
+
+
+def test_the_root_is_put_where_the_refined_joints_are_seen(
+    seen: Callable[..., Motion], body: np.ndarray
+) -> None:
+    """Joints that a refiner made larger by a tenth are as far away by a tenth more."""
+
+    class Larger(Known):
+        def __call__(self, poses: np.ndarray, flat: np.ndarray, rate: float) -> np.ndarray:
+            return 1.1 * poses
+
+    path = np.tile(np.array([0.3, 0.0, 4.0], np.float32), (90, 1))
+    refined = refine_motion(seen(root_path=path), Larger())
+    assert refined.root_path is not None
+    np.testing.assert_allclose(refined.root_path, 1.1 * path, atol=0.01)
+    assert refine_motion(seen(), Larger()).root_path is None
+
+
+def test_many_hypotheses_are_as_each_by_itself(seen: Callable[..., Motion], body: np.ndarray) -> None:
+    torch.manual_seed(1)
+    model = D3PRefiner(D3PRefinerConfig(frames=9, width=16, depth=1, heads=2)).eval()
+    refiner = NetworkRefiner(model, 30.0, 0.5, "ddhpose", {"method": "d3prefiner"})
+    rng = np.random.default_rng(0)
+    many = np.stack([body + rng.normal(0, 0.01, (1, 17, 1)) for _ in range(19)]).astype(np.float32)
+    many[:, :, 0] = 0
+    together = refine_motion(seen(hypotheses=many), refiner).hypotheses
+    assert together is not None
+    for k in (0, 8, 18):
+        alone = refine_motion(seen(many[k]), refiner)
+        np.testing.assert_allclose(together[k], alone.joints_3d, atol=1e-5)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])

@@ -56,6 +56,12 @@ def test_a_foreign_file(seen: Callable[..., Motion], preds: Path, capsys: pytest
     assert "give --fps RATE too" in capsys.readouterr().err
     assert main([*line, "--fps", "30"]) == ExitCode.OK
     assert load_npz("X3D.refined.npz").settings["source"]["name"] == "X3D.npy"
+    assert "warning" not in capsys.readouterr().err
+    np.save("X3D.npy", 0.4 * seen().joints_3d)  # in units of the picture, as MotionBERT writes them
+    assert main([*line, "--fps", "30", "--overwrite"]) == ExitCode.OK
+    assert "m tall; give --height if that is wrong" in capsys.readouterr().err
+    assert main([*line, "--fps", "30", "--overwrite", "--height", "1.7"]) == ExitCode.OK
+    assert "warning" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -76,6 +82,15 @@ def test_a_foreign_file(seen: Callable[..., Motion], preds: Path, capsys: pytest
         ("refine preds.npz --method savgol --fps 30", ExitCode.USAGE, "posecli's own and says it all"),
         ("refine there.npz --method savgol", ExitCode.INPUT, "not"),
         ("refine preds.npz --weights there.npz", ExitCode.INPUT, "no readable weights file"),
+        ("refine .", ExitCode.INPUT, ". is a folder; name the file to refine"),
+        ("refine " + 300 * "x" + " --method savgol", ExitCode.INPUT, "File name too long"),
+        (
+            "refine preds.npz --method savgol --out " + 300 * "x" + ".npz",
+            ExitCode.INPUT,
+            "File name too long",
+        ),
+        ("export .", ExitCode.INPUT, ". is a folder; name the motion file"),
+        ("render .", ExitCode.INPUT, ". is a folder; name the motion file"),
         ("train d3prefiner --data x.h5", ExitCode.USAGE, "--base LIFTER goes with d3prefiner"),
         ("train mixste --base ddhpose --data x.h5", ExitCode.USAGE, "--base LIFTER goes with d3prefiner"),
         ("train d3prefiner --base ddhpose --data x.h5", ExitCode.INPUT, "there is no corpus at x.h5"),
@@ -109,7 +124,49 @@ def test_what_goes_wrong_is_one_line_and_leaves_nothing(
     assert sorted(p.name for p in Path().iterdir()) == ["preds.npz", "there.npz"]
 
 
-def test_a_video_is_found_again_by_its_bytes(seen: Callable[..., Motion], preds: Path) -> None:
+def test_no_input_is_overwritten(
+    seen: Callable[..., Motion], preds: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save("X3D.npy", seen().joints_3d)
+    np.savez("2d.npz", keypoints=seen().keypoints_2d)
+    before = Path("2d.npz").read_bytes()
+    line = ["refine", "X3D.npy", "--method", "savgol", "--keypoints", "2d.npz", "--image-size", "1280x720"]
+    assert main([*line, "--fps", "30", "--out", "2d.npz", "--overwrite"]) == ExitCode.OUTPUT
+    assert Path("2d.npz").read_bytes() == before
+    Path("w.npz").write_bytes(weights.read_bytes())
+    assert (
+        main(["refine", "preds.npz", "--weights", "w.npz", "--out", "w.npz", "--overwrite"])
+        == ExitCode.OUTPUT
+    )
+    assert Path("w.npz").read_bytes() == weights.read_bytes()
+
+
+def test_exports_are_all_there_or_none(
+    seen: Callable[..., Motion], preds: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_npz(seen(np.full((90, 17, 3), np.nan), valid=np.zeros(90, bool)), "nobody.npz")
+    assert main(["export", "nobody.npz", "--to", "npz,bvh", "--out", "x"]) == ExitCode.NOBODY
+    far = np.arange(90) / 30
+    far[45:] += 9e7
+    save_npz(seen(timestamps_s=far), "far.npz")
+    assert main(["export", "far.npz", "--to", "npz,bvh", "--out", "x"]) == ExitCode.USAGE
+    assert not Path("x").exists() or not list(Path("x").iterdir())
+    assert capsys.readouterr().err.count("error: ") == 2
+
+
+def test_what_a_file_says_cannot_steer_the_terminal(
+    seen: Callable[..., Motion], preds: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = {"method": "ddhpose", "refinements": [{"method": "\x1b[2J\x1b]0;title\x07\nline2"}]}
+    save_npz(seen(settings=settings), "odd.npz")
+    assert main(["refine", "odd.npz", "--method", "savgol"]) == ExitCode.OK
+    said = capsys.readouterr().out
+    assert "\x1b" not in said and "\x07" not in said and "line2" in said
+
+
+def test_a_video_is_found_again_by_its_bytes(
+    seen: Callable[..., Motion], preds: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from posecli.detect.provenance import source_identity
 
     with VideoWriter("v.mp4", (64, 48)) as video:
@@ -122,7 +179,9 @@ def test_a_video_is_found_again_by_its_bytes(seen: Callable[..., Motion], preds:
     assert Path("m.mp4").stat().st_size > 1000
     Path("v.mp4").write_bytes(Path("v.mp4").read_bytes() + b"\0")  # not those bytes any more
     assert main(["export", "m.npz", "--to", "mp4", "--overwrite"]) == ExitCode.INPUT
+    capsys.readouterr()
     assert main(["export", "m.npz", "--to", "mp4", "--video", "v.mp4", "--overwrite"]) == ExitCode.OK
+    assert "v.mp4 is not the file that m.npz was made from" in capsys.readouterr().err
 
 
 def test_shipped_weights_go_by_the_lifter(
@@ -167,15 +226,24 @@ def test_other_weights_of_the_same_lifter(
     assert main(["refine", "a.npz"]) == ExitCode.OK
     assert "warning" not in capsys.readouterr().err
     assert main(["refine", "b.npz"]) == ExitCode.OK  # nothing better ships
-    says = "fitted to the errors of ddhpose with other weights than those that made this file"
+    says = "fitted to the errors of ddhpose, with other weights than those that made this file"
     assert says in capsys.readouterr().err
     assert says in load_npz("b.refined.npz").settings["refinements"][0]["warnings"][0]
-    _save_refiner(folder / "d3prefiner-any.safetensors", base="any", bases={"ddhpose": fitted})
+    _save_refiner(
+        folder / "d3prefiner-any.safetensors", base="any", bases={"ddhpose": fitted, "mixste": fitted}
+    )
     for name, used in (("a", "ddhpose"), ("b", "any")):
         assert main(["refine", f"{name}.npz", "--overwrite"]) == ExitCode.OK
-        assert "warning" not in capsys.readouterr().err
+        said = capsys.readouterr()
+        assert ("errors of ddhpose, mixste, with other weights" in said.err) == (name == "b")
+        assert f"d3prefiner-{used}.safetensors, fitted to ddhpose" in said.out
         done = load_npz(f"{name}.refined.npz").settings["refinements"][0]
-        assert done["weights"] == f"d3prefiner-{used}.safetensors" and done["bases"] == {"ddhpose": fitted}
+        assert done["weights"] == f"d3prefiner-{used}.safetensors" and done["bases"]["ddhpose"] == fitted
+    save_npz(seen(settings={"method": "MotionBERT"}), "c.npz")
+    assert main(["refine", "c.npz", "--weights", "d3prefiner-any"]) == ExitCode.OK
+    assert "errors of ddhpose, mixste, but MotionBERT made this file" in capsys.readouterr().err
+    assert main(["refine", "c.npz", "--method", "savgol", "--overwrite"]) == ExitCode.OK
+    assert "warning" not in capsys.readouterr().err
 
 
 def _save_refiner(path: Path, **said: object) -> None:

@@ -140,6 +140,7 @@ def test_our_own_file_needs_nothing(seen: Callable[..., Motion], tmp_path: Path)
         (lambda a: np.roll(a, 1, axis=1), "do not project onto the 2D joints"),
         (lambda a: a.astype("U8"), "must hold real numbers"),
         (lambda a: a * 0, "do not project onto the 2D joints"),
+        (lambda a: a * 1e40, "holds numbers beyond 1e\\+06"),
     ],
     ids=[
         "objects",
@@ -154,6 +155,7 @@ def test_our_own_file_needs_nothing(seen: Callable[..., Motion], tmp_path: Path)
         "order",
         "text",
         "zero",
+        "huge",
     ],
 )
 @pytest.mark.parametrize("ending", ["npy", "npz"])
@@ -195,7 +197,25 @@ def test_nothing_is_executed_and_nothing_is_allocated(
     )
     Path("h.npy").write_bytes(header)
     Path("i.npy").write_bytes(header.replace(b"(10000000000", b"(1000000    "))
-    for name in (*bombs, "f.npy", "g.npz", "h.npy", "i.npy", "absent.npy", "absent.json", "."):
+    Path("j.npy").write_bytes(header.replace(b"}", b" "))
+    Path("k.npy").write_bytes(
+        header.replace(b"(10000000000, 17, 3)", b"(0, 2**70)".replace(b"2**70", str(2**70).encode()))
+    )
+    np.savez("l.npz", reconstruction=np.zeros((2, 17, 3)))
+    Path("l.npz").write_bytes(Path("l.npz").read_bytes().replace(b"PK\x01\x02", b"PK\x01\x02\x63", 1))
+    for name in (
+        *bombs,
+        "f.npy",
+        "g.npz",
+        "h.npy",
+        "i.npy",
+        "j.npy",
+        "k.npy",
+        "l.npz",
+        "absent.npy",
+        "absent.json",
+        ".",
+    ):
         with pytest.raises(InputError) as caught:
             read_predictions(Path(name), beside)
         assert "\n" not in str(caught.value), name
@@ -207,7 +227,15 @@ def test_nothing_is_executed_and_nothing_is_allocated(
 
 @pytest.mark.parametrize(
     ("rate", "exact"),
-    [(29.97, 30000 / 1001), (23.976, 24000 / 1001), (23.98, 24000 / 1001), (30, 30), (12.5, 12.5)],
+    [
+        (29.97, 30000 / 1001),
+        (23.976, 24000 / 1001),
+        (23.98, 24000 / 1001),
+        (30, 30),
+        (12.5, 12.5),
+        (2, 2),
+        (5, 5),
+    ],
 )
 def test_rates_of_television_are_meant_exactly(
     rate: float, exact: float, body: np.ndarray, beside: Beside, tmp_path: Path
@@ -227,6 +255,15 @@ def test_rates_of_television_are_meant_exactly(
         ({"instance_info": [{"instances": [{"keypoints": "abc"}]}]}, "frame 0 are not numbers"),
         ({"instance_info": [{"instances": [{"keypoints": [[1, 2, 3]]}]}]}, r"shape \(1, 3\), not \(17, 3\)"),
         ({"instance_info": [{"instances": [{"keypoints": [[1, 2, float("nan")]] * 17}]}]}, "not finite"),
+        (
+            {"instance_info": [{"instances": [{"keypoints": [["1", "2", "3"]] * 17}]}]},
+            "frame 0 are not numbers",
+        ),
+        (
+            {"instance_info": [{"instances": [{"keypoints": [[10**400, 2, 3]] * 17}]}]},
+            "frame 0 are not numbers",
+        ),
+        ({"instance_info": [{"instances": [{"keypoints": [[1e300, 2, 3]] * 17}]}]}, "numbers beyond 1e"),
         ({"instance_info": [{"instances": []}]}, "nobody is in any of its 1 frames"),
     ],
 )
@@ -251,3 +288,33 @@ def test_what_is_missing_is_named(body: np.ndarray, beside: Beside, tmp_path: Pa
     for wrong in ({"image_size": (0, 5)}, {"rate": 0.0}, {"height_m": 180.0}):
         with pytest.raises(UsageError):
             Beside(**wrong)  # type: ignore[arg-type]
+
+
+def test_2d_joints_of_videopose3d(
+    body: np.ndarray, beside: Beside, seen: Callable[..., Motion], tmp_path: Path
+) -> None:
+    """Its custom data are pickled dictionaries, which are read as data."""
+    np.save(tmp_path / "X3D.npy", body)
+    positions = {"video": {"custom": [seen().keypoints_2d]}}
+    layout = {"layout_name": "h36m", "num_joints": 17}
+    np.savez(
+        tmp_path / "data_2d_custom_me.npz",
+        positions_2d=np.array(positions, object),
+        metadata=np.array(layout, object),
+    )
+    given = Beside(tmp_path / "data_2d_custom_me.npz", (1280, 720), 25.0)
+    motion = read_predictions(tmp_path / "X3D.npy", given)
+    np.testing.assert_allclose(motion.joints_3d, body, atol=1e-5)
+    np.testing.assert_allclose(motion.keypoints_2d, seen().keypoints_2d, atol=1e-3)
+
+
+def test_2d_joints_all_in_one_place_show_nothing(body: np.ndarray, beside: Beside, tmp_path: Path) -> None:
+    np.save(tmp_path / "X3D.npy", body)
+    np.save(tmp_path / "2d.npy", np.full((90, 17, 2), 300.0))
+    with pytest.raises(InputError, match="do not project onto the 2D joints"):
+        read_predictions(tmp_path / "X3D.npy", Beside(tmp_path / "2d.npy", (1280, 720), 25.0))
+
+
+def test_a_lifter_that_was_not_known_can_be_named_later(seen: Callable[..., Motion], tmp_path: Path) -> None:
+    path = save_npz(seen(settings={"method": "unknown"}), tmp_path / "a.npz")
+    assert read_predictions(path, Beside(base="ddhpose")).settings["method"] == "ddhpose"
