@@ -76,9 +76,12 @@ if [[ ${3:-} == all ]]; then
   refiner d3prefiner-graformer "$(of graformer)" d3prefiner-more-cpu.toml --pairs pairs.h5
   every=$(of diffupose),runs/3/ddhpose-cmu.safetensors,$(of mixste),$(of d3dp),$(of graformer),$(of diffpose)
   refiner d3prefiner-any "$every" d3prefiner-any-cpu.toml
-  refiner d3prefiner-mixste "$(of mixste)" d3prefiner-tune-cpu.toml
-  refiner d3prefiner-ddhpose runs/3/ddhpose-cmu.safetensors d3prefiner-tune-cpu.toml
-  refiner d3prefiner-d3dp "$(of d3dp)" d3prefiner-d3dp-cpu.toml
-  refiner d3prefiner-diffpose "$(of diffpose)" d3prefiner-d3dp-cpu.toml
+  for method in mixste ddhpose d3dp diffpose diffupose; do
+    mkdir -p "runs/d3prefiner-$method"
+    ln -f runs/d3prefiner-any/pairs-"$method"-* "runs/d3prefiner-$method/"
+    lifter=$(of "$method")
+    [[ $method == ddhpose ]] && lifter=runs/3/ddhpose-cmu.safetensors
+    refiner "d3prefiner-$method" "$lifter" d3prefiner-own-cpu.toml
+  done
 fi
 echo "weights, cards and benchmarks are in $PWD/runs"

@@ -68,6 +68,8 @@ def refine_file(
     made_by = MadeBy.of(motion.settings)
     refiner = choose_refiner(method, weights, made_by=made_by, device=device)
     warnings = doubts(refiner, made_by) + _doubtful_size(motion)
+    if motion.unrefined_3d is not None and "base" in refiner.record:
+        warnings.append(f"{path} is refined already; these weights were fitted to what lifters answer")
     for message in warnings:
         say.warn(message)
     with say.stage("refine", None, "pieces") as advance:

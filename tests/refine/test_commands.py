@@ -30,6 +30,10 @@ def test_our_own_file(preds: Path, weights: Path, capsys: pytest.CaptureFixture[
     said = capsys.readouterr()
     # 100 mm, but for the last state of the paper's schedule being 1.001 times a pose.
     assert "joints by 99.8 mm (median)" in said.out and "warning" not in said.err
+    assert (
+        main(["refine", "preds.refined.npz", "--weights", str(weights), "--out", "twice.npz"]) == ExitCode.OK
+    )
+    assert "preds.refined.npz is refined already" in capsys.readouterr().err
     refined = load_npz("preds.refined.npz")
     done = refined.settings["refinements"][0]
     assert (done["method"], done["base"], done["warnings"]) == ("d3prefiner", "ddhpose", [])
