@@ -97,4 +97,4 @@ def test_other_weights_of_a_method_go_by_their_file(tmp_path: Path) -> None:
     method, model, metadata = load_weights(copy)
     save_weights(other, method, model, metadata | {"input": None}, half=True)
     run_refine([str(other)], ["d3prefiner-graformer"], benchmark=first, reporter=Listening())
-    assert len(said) == 1 and "errors of graformer with other weights" in said[0]
+    assert len(said) == 1 and "errors of graformer, with other weights" in said[0]
