@@ -86,7 +86,7 @@ def trained(row: Row, bench: Bench, seed: int = 0) -> Path:
     """The weights of a row, made if they are not there."""
     folder = bench.out / "runs" / row.run(seed)
     weights, record = folder / f"{row.method}-cmu.safetensors", folder / "made.json"
-    if record.exists():
+    if record.exists() and weights.exists():  # results alone may have come from another machine
         return weights
     asked = row.asked(seed)
     if row.before is not None:
