@@ -41,8 +41,8 @@ def write_table(groups: dict[str, Group], bench: Bench) -> None:
         noise = noise_of(group, found)
         if lines := group_lines(group, bench, found, noise):
             table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-            trained = any(row.settings for row in group.rows) and len(lines) > 3  # heads, rule and two rows
-            words = f"{group.question}.{f' {in_words(noise)}' if trained else ''}"
+            several = {row.run() for row in group.rows if row.settings and found[group.name, row.name]}
+            words = f"{group.question}.{f' {in_words(noise)}' if len(several) > 1 else ''}"
             parts.append(f"## {group.name} (issue {group.issue})\n\n{words}\n\n{table}")
     write(bench.out / "ablations.md", "\n\n".join(parts) + "\n")
 

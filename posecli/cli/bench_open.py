@@ -98,6 +98,7 @@ the mean acceleration over that of the truth, bone drift how much bones change t
         raise UsageError("--video detects for itself; leave --keypoints and --pairs away")
     if keep is not None and video is None:
         raise UsageError("--keep is for the detections of --video DIR")
+    config = LiftConfig(hypotheses=hypotheses, steps=steps, seed=seed, aggregate=aggregate)
     if method == "all":
         if weights is not None or video is not None or plot is not None:
             raise UsageError(
@@ -106,8 +107,7 @@ the mean acceleration over that of the truth, bone drift how much bones change t
         from posecli.bench import every
 
         results = every.run_every(
-            config=LiftConfig(hypotheses=hypotheses, steps=steps, seed=seed, aggregate=aggregate),
-            keypoints=keypoints, pairs=pairs, device=device, reporter=say,
+            config=config, keypoints=keypoints, pairs=pairs, device=device, reporter=say,
         )  # fmt: skip
         content = every.to_dict(results)
         show(say, format, report.every_table(results), content)
@@ -116,7 +116,6 @@ the mean acceleration over that of the truth, bone drift how much bones change t
             if format == "rich":
                 written(say, [out])
         return
-    config = LiftConfig(hypotheses=hypotheses, steps=steps, seed=seed, aggregate=aggregate)
     draw: Callable[[Path], None]
     coverage: Coverage | None
     if video is not None:

@@ -168,10 +168,9 @@ def _members(path: Path) -> list[str]:
 
 def _seen(path: Path, rate: float, size: tuple[int, int]) -> tuple[dict[str, Array], NDArray[np.bool_]]:
     """2D joints (T, 17, 2), pixels, by the joint set they may be meant in, and who is there (T,)."""
-    named = path.suffix.lower() not in (".npy", ".npz") or {"positions_2d", "metadata"} <= {*_members(path)}
-    if (
-        named
-    ):  # AlphaPose, OpenPose, MMPose, COCO, VideoPose3D's custom data …: these say which joints they hold
+    of_arrays = path.suffix.lower() in (".npy", ".npz")
+    # AlphaPose, OpenPose, MMPose, COCO, VideoPose3D's custom data, …: these say which joints they hold.
+    if not of_arrays or {"positions_2d", "metadata"} <= {*_members(path)}:
         found = load_foreign(path, timing=Timing(fps=rate, size=size)).to_h36m17()
         return {
             H36M17.name: np.where(found.found[:, None, None], found.xy, 0.0).astype(np.float64)
