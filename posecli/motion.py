@@ -20,7 +20,8 @@ class Motion:
 
     timestamps_s: (T,) float64 seconds, the source's own.
     joints_3d: (T, J, 3) float32.
-    joints_3d_std: (T, J, 3) float32, standard deviation along each axis.
+    joints_3d_std: (T, J, 3) float32, standard deviation along each axis; NaN where the lifter, another program's, did
+        not state any.
     valid: (T,) bool, a pose exists (measured or bridged).
     bridged: (T,) bool, the pose was filled in over a short gap in the detections.
     keypoints_2d, scores_2d: (T, J, 2) pixels and (T, J): what was lifted.

@@ -12,7 +12,7 @@ parents            (J,)         int64     index of the parent joint, -1 for the 
 keypoints_2d       (T, J, 2)    float32   what was lifted, pixels of the upright image
 scores_2d          (T, J)       float32   the detector's confidence in it
 joints_3d          (T, J, 3)    float32   relative to the root; NaN where not valid
-joints_3d_std      (T, J, 3)    float32   standard deviation along each axis
+joints_3d_std      (T, J, 3)    float32   standard deviation along each axis; NaN where not known
 hypotheses         (H, T, J, 3) float32   only when asked for
 unrefined_3d       (T, J, 3)    float32   only after `posecli refine`: joints_3d before it
 valid              (T,)         bool      a pose exists in this frame

@@ -32,6 +32,7 @@ NAMES_2D = ("keypoints_2d", "keypoints", "reconstruction", "positions_2d")
 _METRES = (0.5, 2.6)  # a person's standing height
 _LARGEST = 1e6
 _WORST_FIT = 0.45  # part of the 2D joints' spread that a projection of the 3D joints may leave unexplained
+_MOST_BACKWARDS = -0.03  # of the leg; in every one of the corpus's 485 clips knees lie 0.06 to 0.36 forward
 _MMPOSE = np.array([[-1.0, 0, 0], [0, 0, -1.0], [0, 1.0, 0]])
 """(x, y, z) of MMPose's demo and Inferencer → camera: they write (-x, z, -y) of Human3.6M's camera frame. The
 determinant is -1: what they write is mirrored, and this mirrors it back."""
@@ -112,16 +113,18 @@ def read_predictions(path: Path, beside: Beside | None = None) -> Motion:
             "Human3.6M's or COCO's 17, of the same person and frames"
         )
     turned, pixels = fits[best]
+    if (bend := _knees_forward(turned[valid])) < _MOST_BACKWARDS:
+        raise InputError(
+            f"the knees of {path} bend backwards, by {-bend:.0%} of the leg on average: its depth runs the wrong way. "
+            "z must grow away from the camera; negate it"
+        )
     metric, source = _in_metres(turned, valid, path, beside.height_m)
     metric[~valid] = np.nan
     count = len(metric)
     return Motion(
         timestamps_s=np.arange(count) / _exact(beside.rate),
         joints_3d=metric.astype(np.float32),
-        joints_3d_std=np.where(valid[:, None, None], 0.0, np.nan)
-        .repeat(17, 1)
-        .repeat(3, 2)
-        .astype(np.float32),
+        joints_3d_std=np.full(metric.shape, np.nan, np.float32),
         valid=valid,
         bridged=np.zeros(count, bool),
         keypoints_2d=pixels.astype(np.float32),
@@ -251,6 +254,23 @@ def _exact(rate: float) -> float:
     """29.97 stands for 30000/1001, or a few minutes on the frames would no longer be those of the video."""
     exact = round(rate * 1.001) / 1.001
     return exact if abs(rate - exact) < min(0.005, abs(rate - round(rate))) else rate
+
+
+def _knees_forward(pose: Array) -> float:
+    """How far knees lie before the middle of hip and ankle, as a part of the leg, mean of frames and sides.
+
+    What 2D joints cannot tell: a pose mirrored in depth projects like the true one, but its knees bend backwards.
+    """
+    across = pose[:, H36M17.index("RHip")] - pose[:, H36M17.index("LHip")]
+    forward = np.cross(across, pose[:, H36M17.root] - pose[:, H36M17.index("Thorax")])  # right × down
+    forward /= np.maximum(np.linalg.norm(forward, axis=-1, keepdims=True), 1e-12)
+    bends = []
+    for side in "LR":
+        hip, knee, ankle = (pose[:, H36M17.index(side + name)] for name in ("Hip", "Knee", "Ankle"))
+        leg = np.linalg.norm(knee - hip, axis=-1) + np.linalg.norm(ankle - knee, axis=-1)
+        off = ((knee - (hip + ankle) / 2) * forward).sum(axis=-1)
+        bends.append(off / np.maximum(leg, 1e-12))
+    return float(np.mean(bends))
 
 
 def _misfit(pose: Array, pixels: Array) -> float:

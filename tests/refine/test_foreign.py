@@ -60,6 +60,7 @@ def test_arrays(kind: str, body: np.ndarray, beside: Beside, tmp_path: Path) -> 
     np.testing.assert_allclose(motion.joints_3d, body, atol=1e-5)
     assert motion.timestamps_s[1] == pytest.approx(0.04) and motion.image_size == (1280, 720)
     assert motion.scale_source == "prior" and motion.settings["method"] == "unknown"
+    assert np.isnan(motion.joints_3d_std).all()  # unknown, not nought
 
 
 def test_a_person_of_another_size_is_brought_to_the_height_given(
@@ -113,6 +114,15 @@ def test_normalised_2d_joints_are_refused(
         read_predictions(tmp_path / "X3D.npy", Beside(tmp_path / "2d.npy", (1280, 720), 25.0))
     with pytest.raises(InputError, match="are no pixels of a picture of 128x72"):
         read_predictions(tmp_path / "X3D.npy", Beside(beside.keypoints, (128, 72), 25.0))
+
+
+def test_a_pose_mirrored_in_depth_is_refused_by_its_knees(
+    body: np.ndarray, beside: Beside, tmp_path: Path
+) -> None:
+    """It projects onto the 2D joints as well as the true one."""
+    np.save(tmp_path / "X3D.npy", body * (1, 1, -1))
+    with pytest.raises(InputError, match=r"knees of .* bend backwards, by \d+% of the leg .*negate it"):
+        read_predictions(tmp_path / "X3D.npy", beside)
 
 
 def test_our_own_file_needs_nothing(seen: Callable[..., Motion], tmp_path: Path) -> None:
