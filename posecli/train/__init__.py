@@ -141,11 +141,19 @@ def _network(method: str, config: TrainConfig) -> tuple[Any, str]:
             model: Any = METHODS[method].build({**settings, **config.model})
     except (TypeError, ValueError) as error:
         raise UsageError(f"settings of {method}: {error}") from error
+    if config.fresh:
+        if not start or found != method:
+            raise UsageError(f"fresh goes with init, weights of {method}")
+        own = {name: value for name, value in model.state_dict().items() if name.startswith(config.fresh)}
+        if not own:
+            raise UsageError(f"fresh: no parameter of {method} is called {config.fresh}…")
+        tensors = {name: value for name, value in tensors.items() if not name.startswith(config.fresh)} | own
     if start:
         try:
             (model.load_state_dict if found == method else model.load_context)(tensors)
         except RuntimeError:
             raise UsageError(
-                f"init: the network of {config.init} has other sizes than [model] asks for; leave them out there"
+                f"init: the network of {config.init} has other sizes than [model] asks for; leave them out there, "
+                "or name the parts that begin anew with fresh"
             ) from None
     return model, start

@@ -34,6 +34,7 @@ class TrainConfig:
     clip_norm: float = 1.0
     seed: int = 0
     init: str = ""  # weights to start from, a file or the name of shipped ones; without, random ones
+    fresh: str = ""  # what of them begins with random ones all the same: names of parameters begin with this
     pairs_share: float = 0.0  # share of a batch that comes from the paired set
     final_share: float = 0.5  # share of clips trained at the step where sampling begins
     precision: str = "bf16-mixed"  # or "32-true"; three times as fast on CPUs with AVX512-BF16

@@ -85,6 +85,35 @@ def test_a_second_stage_may_have_longer_windows(corpus: Path, tmp_path: Path) ->
     assert all(torch.equal(v, after.state_dict()[k]) for k, v in others.items())
 
 
+def test_a_second_stage_may_begin_with_a_new_head(corpus: Path, tmp_path: Path) -> None:
+    """DDHPose that answers bones (4 numbers a joint) from one that answers joints (3); the rest stays as it was."""
+    first, _ = make_weights("ddhpose", corpus, TrainConfig(**SETTINGS), tmp_path / "first")
+    settings = {**SETTINGS, "learning_rate": 1e-12, "ema": 0.0, "init": str(first)}
+    bones = {**settings, "model": {"disentangled_output": True}}
+    with pytest.raises(UsageError, match="or name the parts that begin anew with fresh"):
+        make_weights("ddhpose", corpus, TrainConfig(**bones), tmp_path / "second")
+    for wrong, words in ({**bones, "fresh": "net.tail"}, "no parameter of ddhpose is called net.tail"), (
+        {**bones, "fresh": "net.head", "init": ""}, "fresh goes with init",
+    ):  # fmt: skip
+        with pytest.raises(UsageError, match=words):
+            make_weights("ddhpose", corpus, TrainConfig(**wrong), tmp_path / "second")
+    second, _ = make_weights(
+        "ddhpose", corpus, TrainConfig(**bones, fresh="net.head.out"), tmp_path / "second"
+    )
+    before, after = (load_weights(path)[1].state_dict() for path in (first, second))
+    assert [k for k in before if not torch.equal(before[k], after[k])] == [
+        "net.head.out.weight",
+        "net.head.out.bias",
+    ]
+    assert after["net.head.out.weight"].shape == (4, MODEL["width"])
+    anew, _ = make_weights(
+        "ddhpose", corpus, TrainConfig(**settings, fresh="net.head.out", seed=1), tmp_path / "third"
+    )
+    assert not torch.equal(
+        load_weights(anew)[1].state_dict()["net.head.out.weight"], before["net.head.out.weight"]
+    )
+
+
 def test_joints_reach_the_loss_unrounded(corpus: Path, tmp_path: Path) -> None:
     """bfloat16 is for the network's products: a truth rounded to it is off by up to 2 mm."""
     seen: list[torch.dtype] = []
