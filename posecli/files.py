@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import errno
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from posecli.errors import OutputError
+
+
+@contextmanager
+def writing(path: Path | str) -> Iterator[None]:
+    """An OSError inside the block becomes an OutputError about `path`: full disk, no permission, …"""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {_reason(error)}") from error
 
 
 @contextmanager
@@ -22,11 +31,10 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
     path = Path(path)
     temporary = path.with_name(f".{path.stem[:100]}-{secrets.token_hex(4)}.part{path.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {_reason(error)}") from error
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            temporary.replace(path)
     finally:
         # A file that cannot be removed must not hide why we are here.
         with suppress(OSError):
@@ -42,13 +50,26 @@ def scratch_beside(path: Path | str) -> Iterator[Path]:
     path = Path(path)
     temporary = path.with_name(f".{path.stem[:100]}-{secrets.token_hex(4)}.scratch{path.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {_reason(error)}") from error
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def claim(path: Path, *, inputs: Sequence[Path] = (), overwrite: bool = False) -> None:
+    """Find out, before minutes of work, that `path` may be written: raises OutputError where it is one of `inputs`,
+    exists and may not be overwritten, or its folder cannot be written to.
+    """
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder; name a file")
+    if any(path.exists() and given.exists() and path.samefile(given) for given in inputs):
+        raise OutputError(f"{path} is the input itself; name another file")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} exists; use --overwrite, or another name")
+    with scratch_beside(path) as tried:
+        tried.touch()
 
 
 def _reason(error: OSError) -> str:

@@ -3,10 +3,10 @@
 #   scripts/make_weights.sh path/to/cmu_raw.tar.xz work            # ddhpose alone, what is lifted with by default
 #   scripts/make_weights.sh path/to/cmu_raw.tar.xz work all        # and the other lifters, and refiners
 # On one CPU core with AVX512-BF16: corpus 1 minute, paired set 21 (20,160 pictures rendered and seen by the detector,
-# then what their heatmaps say), the three stages of ddhpose 65, 100 and 35 minutes. Every step goes on where it was stopped
+# then what their heatmaps say), the four stages of ddhpose 65, 100, 35 and 45 minutes. Every step goes on where it was stopped
 # when the script is run again. `QUICK=1` runs every command with next to nothing, to see that all is there.
 # The paired set was also what `posecli/assets/detector_model.json`, from which the simulator draws, was fitted to, by
-#   posecli data fit pairs.h5 --out posecli/assets/detector_model.json
+#   posecli data fit pairs.h5 --out posecli/assets/detector_model.json --overwrite
 # It ships, so that is not done again here.
 set -euo pipefail
 raw=$(realpath "$1")
@@ -62,7 +62,8 @@ stage ddhpose ddhpose-cpu.toml 1
 posecli data pairs corpus.h5 --out pairs.h5 "${pairs[@]}"
 stage ddhpose ddhpose-anneal.toml 2 --pairs pairs.h5
 stage ddhpose ddhpose-tumbling.toml 3 --pairs pairs.h5
-card ddhpose 3
+stage ddhpose ddhpose-bones.toml 4 --pairs pairs.h5
+card ddhpose 4
 if [[ ${3:-} == all ]]; then
   for method in mixste d3dp graformer diffpose diffupose; do # diffpose is built on mixste
     stage "$method" "$method-cpu.toml" "$method" --pairs pairs.h5
@@ -74,13 +75,13 @@ if [[ ${3:-} == all ]]; then
   mkdir -p runs/d3prefiner-graformer
   ln -f runs/d3prefiner-first/pairs-* runs/d3prefiner-graformer/
   refiner d3prefiner-graformer "$(of graformer)" d3prefiner-more-cpu.toml --pairs pairs.h5
-  every=$(of diffupose),runs/3/ddhpose-cmu.safetensors,$(of mixste),$(of d3dp),$(of graformer),$(of diffpose)
+  every=$(of diffupose),runs/4/ddhpose-cmu.safetensors,$(of mixste),$(of d3dp),$(of graformer),$(of diffpose)
   refiner d3prefiner-any "$every" d3prefiner-any-cpu.toml
   for method in mixste ddhpose d3dp diffpose diffupose; do
     mkdir -p "runs/d3prefiner-$method"
     ln -f runs/d3prefiner-any/pairs-"$method"-* "runs/d3prefiner-$method/"
     lifter=$(of "$method")
-    [[ $method == ddhpose ]] && lifter=runs/3/ddhpose-cmu.safetensors
+    [[ $method == ddhpose ]] && lifter=runs/4/ddhpose-cmu.safetensors
     refiner "d3prefiner-$method" "$lifter" d3prefiner-own-cpu.toml
   done
 fi

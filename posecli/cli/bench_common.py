@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from posecli.cli.console import Output
-from posecli.errors import InputError, OutputError, UsageError
+from posecli.errors import InputError, UsageError
+from posecli.files import claim
 
 if TYPE_CHECKING:
     from posecli.bench.report import Table
@@ -56,11 +57,11 @@ def check(
     """What should fail before minutes of work."""
     if format not in formats:
         raise UsageError(f"--format must be one of {', '.join(formats)}, not {format!r}")
+    if out is not None and plot is not None and out.resolve() == plot.resolve():
+        raise UsageError(f"--out and --plot both name {out}; they are two files")
     for path in (out, plot):
-        if path is not None and path.is_dir():
-            raise OutputError(f"{path} is a folder; name a file")
-        if path is not None and path.exists() and not overwrite:
-            raise OutputError(f"{path} exists; use --overwrite, or another name")
+        if path is not None:
+            claim(path, overwrite=overwrite)
 
 
 def show(say: Output, format: str, table: Table, content: dict[str, Any]) -> None:

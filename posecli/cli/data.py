@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from posecli.cli import options as o
 from posecli.cli.console import Output
 from posecli.cli.summary import written
 from posecli.errors import InputError, UsageError
@@ -27,15 +28,20 @@ def build(
     corpus: Annotated[str, typer.Argument(help="Which corpus: cmu.")],
     raw: Annotated[Path, typer.Argument(help="Folder or .tar.xz of the ASF/AMC and BVH files.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The corpus file to write.")] = Path("corpus.h5"),
+    overwrite: o.Overwrite = False,
 ) -> None:
     """Read raw motion capture into one HDF5 file: joints and landmarks, cleaned and split by subject."""
     from posecli.corpus.build import build_corpus
+    from posecli.files import claim
 
     say: Output = context.obj
     if corpus != "cmu":
         raise UsageError(f"unknown corpus {corpus!r}; one of: cmu")
+    claim(out, inputs=[raw], overwrite=overwrite)
     with say.stage("build", None, "clips") as advance:
         summary = build_corpus(raw, out, progress=lambda done, total: advance(done))
+    for name, why in summary.skipped:
+        say.warn(f"left out {why if why.startswith(name) else f'{name}: {why}'}")
     say.say(f"{summary}")
     written(say, [out])
 
@@ -78,19 +84,21 @@ def fit(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="The JSON file of fitted numbers to write.")
     ] = Path("detector_model.json"),
+    overwrite: o.Overwrite = False,
 ) -> None:
     """Fit the model of the detector's errors, from which training draws, to the training side of a paired set.
 
-    To train with it: detector_model = "detector_model.json" under [simulator] of `posecli train --config`. Report of
+    To train with it: detector_model = "detector_model.json" under \\[simulator] of `posecli train --config`. Report of
     how well it describes the errors: scripts/fit_detector.py of posecli's source.
     """
     import json
 
     from posecli.corpus.detector_fit import fit_detector_model
     from posecli.corpus.pairs import load_pairs
-    from posecli.files import atomic_write
+    from posecli.files import atomic_write, claim
 
     say: Output = context.obj
+    claim(out, inputs=[pairs], overwrite=overwrite)
     train = load_pairs(pairs, "train")
     model = fit_detector_model(
         train, f"{len(train)} windows of {train.xy.shape[1]} frames, {pairs.name}, train side"

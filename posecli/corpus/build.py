@@ -68,7 +68,7 @@ class BuildReport:
     def __str__(self) -> str:
         text = f"{self.clips} clips, {self.frames} frames, {self.seconds / 60:.1f} minutes"
         text += f", {self.cut} cuts at jumps" if self.cut else ""
-        return text + "".join(f"; skipped {why}" for _, why in self.skipped)
+        return text + (f", {len(self.skipped)} files left out" if self.skipped else "")
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import math
+import operator
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -76,8 +80,10 @@ class Run:
             "model": self.model.state_dict(), "ema": self.ema, "best": self.best,
             "optimizer": self.optimizer.state_dict(),
         }  # fmt: skip
+        content = io.BytesIO()  # torch.save tells of a full disk in words of its own
+        torch.save(state, content)
         with atomic_write(self.path) as temporary:
-            torch.save(state, temporary)
+            temporary.write_bytes(content.getbuffer())
 
     def resume(self) -> None:
         """Go on from the checkpoint if there is one. Raises InputError where it is damaged, UsageError where it is
@@ -85,6 +91,9 @@ class Run:
         if not self.path.exists():
             return
         try:
+            with zipfile.ZipFile(self.path) as archive:  # torch.load does not look at the checksums
+                if archive.testzip() is not None:
+                    raise ValueError
             state = torch.load(self.path, weights_only=True, map_location="cpu")
             settings, motion = state["settings"], state["motion"]
         except Exception:  # a damaged file makes the unpickler raise whatever it stumbles over
@@ -93,17 +102,32 @@ class Run:
             what = "settings" if settings != self.settings else "motion"
             raise UsageError(f"{self.path} is of a run with other {what}; choose another folder or delete it")
         try:
-            self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.step, self.best_score = state["step"], state["best_score"]
-            self.spent_s, self.waited_s = state["spent_s"], state["waited_s"]
-            for own, saved in ((self.ema, state["ema"]), (self.best, state["best"])):
+            self.step = operator.index(state["step"])
+            self.best_score, self.spent_s, self.waited_s = (
+                float(state[name]) for name in ("best_score", "spent_s", "waited_s")
+            )
+            for own, saved in (
+                (self.model.state_dict(), "model"),
+                (self.ema, "ema"),
+                (self.best, "best"),
+            ):
                 for key, value in own.items():
-                    value.copy_(saved[key])
-        except (RuntimeError, ValueError, KeyError, TypeError):
+                    if state[saved][key].shape != value.shape:  # copy_ would spread it
+                        raise ValueError
+                    value.copy_(state[saved][key])
+            self._resume_optimizer(state["optimizer"])
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError):
             raise UsageError(
                 f"{self.path} is of a run with another network; choose another folder or delete it"
             ) from None
+
+    def _resume_optimizer(self, state: dict[str, Any]) -> None:
+        self.optimizer.load_state_dict(state)
+        for group in self.optimizer.param_groups:
+            for parameter in group["params"]:
+                averages = self.optimizer.state[parameter]
+                if any(averages[name].shape != parameter.shape for name in ("exp_avg", "exp_avg_sq")):
+                    raise ValueError
 
 
 def _copy(state: State) -> State:

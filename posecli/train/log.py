@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import time
 from pathlib import Path
 from typing import Any
 
-from posecli.files import atomic_write
+from posecli.files import atomic_write, writing
 from posecli.train.validation import Validation
 
 EVERY = 10  # steps between the points of TensorBoard's loss curve
@@ -16,7 +17,9 @@ class RunLog:
     """A row of `log.csv` per validation and TensorBoard events; what lies past `step`, at which a run goes on, goes."""
 
     def __init__(self, folder: Path, step: int) -> None:
-        from tensorboardX import SummaryWriter
+        # Not its SummaryWriter, whose thread prints a traceback where the disk is full.
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
 
         self.path = folder / "log.csv"
         rows: list[list[str]] = []
@@ -29,7 +32,13 @@ class RunLog:
         if kept != rows:
             with atomic_write(self.path) as temporary:
                 temporary.write_text("".join(",".join(row) + "\n" for row in kept), encoding="utf-8")
-        self._board: Any = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None)
+        self._board_path = folder / "tensorboard"
+        with writing(self._board_path):
+            self._board_path.mkdir(exist_ok=True)
+            self._board: Any = EventsWriter(str(self._board_path / "events"))
+            if step:  # hides what an earlier part of the run wrote from here on
+                start = SessionLog(status=SessionLog.START)
+                self._board.write_event(Event(wall_time=time.time(), step=step + 1, session_log=start))
 
     def step(self, step: int, loss: float, learning_rate: float, waiting: float) -> None:
         if step % EVERY == 0:
@@ -38,17 +47,23 @@ class RunLog:
     def validation(self, step: int, loss: float, waiting: float, validation: Validation) -> None:
         figures = validation.as_dict()
         row = {"step": step, "loss": round(loss, 5), **figures, "waiting": round(waiting, 4)}
-        with self.path.open("a", encoding="utf-8") as file:
+        with writing(self.path), self.path.open("a", encoding="utf-8") as file:
             if self.empty:
                 file.write(",".join(row) + "\n")
             file.write(",".join(str(v) for v in row.values()) + "\n")
         self.empty = False
         self._scalars(step, {f"validation/{name}": value for name, value in figures.items()})
-        self._board.flush()
+        with writing(self._board_path):
+            self._board.flush()
 
     def close(self) -> None:
-        self._board.close()
+        with writing(self._board_path):
+            self._board.close()
 
     def _scalars(self, step: int, figures: dict[str, float]) -> None:
-        for name, value in figures.items():
-            self._board.add_scalar(name, value, step)
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.summary import scalar
+
+        with writing(self._board_path):
+            for name, value in figures.items():
+                self._board.write_event(Event(wall_time=time.time(), step=step, summary=scalar(name, value)))

@@ -29,6 +29,7 @@ from posecli.train.data import Feed, Mixed, PairedSet, Source
 from posecli.train.devices import launch
 from posecli.train.log import RunLog
 from posecli.train.validation import Validation, Windows, validate, validation_batches, wants_clouds
+from posecli.weights.format import weights_hash
 
 
 @dataclass(frozen=True)
@@ -105,11 +106,15 @@ def train(
         model.eval()
         return validate(model, held_out, config.seed, paired=held_out_pairs, device=fabric.device)
 
-    # What a run began with is told by its content: a file that was renamed is the same.
-    settings = json.dumps([asdict(replace(config, init="")), start, fabric.world_size], sort_keys=True)
+    # Files that a run depends on are told by their content: one that was renamed is the same.
+    named = {
+        k: weights_hash(Path(v)) if k == "detector_model" and v else v for k, v in config.simulator.items()
+    }
+    same = replace(config, init="", simulator=named)
+    settings = json.dumps([asdict(same), start, fabric.world_size], sort_keys=True)
     run = Run(
         model, optimizer, folder / "checkpoint.pt",
-        decay=config.ema, settings=settings, motion=_digest(training, paired),
+        decay=config.ema, settings=settings, motion=_digest([*training, *validating], paired),
     )  # fmt: skip
     run.resume()
     fabric.barrier()  # nobody writes while another still reads
@@ -186,11 +191,14 @@ def _loss(windows: Windows, generator: torch.Generator, final_share: float, mode
 
 
 def _digest(clips: Sequence[MotionClip], paired: PairedSet | None) -> str:
-    """Tells corpora apart: of each clip its subject, length, rate and weight, not every point."""
-    rows: list[Any] = [(c.subject, len(c.points), float(c.fps), float(c.weight)) for c in clips]
+    """Tells corpora apart, and paired sets."""
+    rows: list[Any] = [
+        (c.subject, float(c.fps), float(c.weight), hashlib.sha256(c.points.tobytes()).hexdigest())
+        for c in clips
+    ]
     if paired is not None:
         rows += [
-            (len(side), hashlib.sha256(side.pose.numpy().tobytes()).hexdigest())
+            [hashlib.sha256(part.numpy().tobytes()).hexdigest() for part in (side.x2d, side.pose)]
             for side in (paired.train, paired.val)
         ]
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
