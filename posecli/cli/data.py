@@ -54,7 +54,7 @@ def pairs(
     windows: Annotated[int, typer.Option(help="How many windows, in rounds of 14.")] = 448,
     frames: Annotated[int, typer.Option(help="Frames of a window, at 30 a second.")] = 45,
     seed: Annotated[int, typer.Option(help="Of motion, cameras, clothes and light.")] = 0,
-    threads: Annotated[int, typer.Option(help="For the detector's networks.")] = 2,
+    threads: Annotated[int, typer.Option(min=1, help="For the detector's networks.")] = 2,
     offline: Annotated[bool, typer.Option("--offline", help="Never fetch the detector.")] = False,
 ) -> None:
     """Render corpus motion as mannequins and run the real detector on it: what it said beside the truth.

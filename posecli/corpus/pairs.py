@@ -122,6 +122,8 @@ def make_pairs(
     """
     if not (1 <= windows <= _MAX_WINDOWS and 2 <= frames <= _MAX_FRAMES):
         raise UsageError(f"windows must be from 1 to {_MAX_WINDOWS}, frames from 2 to {_MAX_FRAMES}")
+    if not 0 <= seed < 2**40:
+        raise UsageError(f"a seed must be a whole number from 0 to 2^40 - 1, not {seed}")
     config = config or SimulatorConfig()
     sides = [[c for c in clips if c.split == name] for name in SPLITS]
     if not all(sides):
@@ -287,6 +289,9 @@ def _read(path: Path) -> tuple[Columns, dict[str, Any]]:
             raise h5.Malformed("it has cameras that make no sense")
         if columns["points"][..., 2].min() <= 0:
             raise h5.Malformed("it has points behind the camera")
+        seen = columns["xy"][..., 0, 0] != MISSED
+        if not np.isfinite(columns["to_image"][seen]).all():
+            raise h5.Malformed("it has heatmaps that lie nowhere in the picture")
     return columns, about
 
 

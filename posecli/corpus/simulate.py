@@ -54,7 +54,7 @@ class MotionClip(Protocol):
     def weight(self) -> float: ...
 
 
-_SHARES = ("still", "mixed", "sitting", "reaching", "tumbling", "short", "other_rates")
+_SHARES = ("still", "mixed", "sitting", "reaching", "tumbling", "short", "other_rates", "size_exponent")
 
 
 @dataclass(frozen=True)

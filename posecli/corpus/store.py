@@ -136,6 +136,11 @@ def load_corpus(path: Path, split: str | None = None) -> list[Clip]:
         starts = [*(int(s) for s in table["start"]), deltas.shape[1]]
         if any(len(column) != len(table["start"]) for column in table.values()):
             raise ValueError("its table of clips has holes")
+        rates, weights = (table[name].astype(np.float64) for name in ("fps", "weight"))
+        if not (0 < step <= 1 and ((rates > 0) & (rates <= 1e5)).all()):
+            raise ValueError("its unit or its clips' rates make no sense")
+        if not ((weights > 0) & (weights < np.inf)).all():
+            raise ValueError("its clips' weights make no sense")
         if starts[0] != 0 or any(b < a for a, b in pairwise(starts)):
             raise ValueError("its clips overlap")
     except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -186,4 +191,4 @@ def _read(file: h5py.File, name: str, limit: tuple[int, ...]) -> NDArray[np.gene
 
 
 def _text(value: object) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

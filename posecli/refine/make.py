@@ -19,7 +19,7 @@ from posecli.bench.metrics import mpjpe
 from posecli.corpus.simulate import MotionClip, SimulatorConfig
 from posecli.corpus.store import ACKNOWLEDGEMENT, load_corpus
 from posecli.errors import InputError, UsageError
-from posecli.files import atomic_write
+from posecli.files import atomic_write, claim
 from posecli.lifting import LiftConfig
 from posecli.machine import choose_device
 from posecli.methods import METHODS
@@ -67,6 +67,7 @@ def make_refiner(
             '--pairs goes with fit = "training" or "folds": its validation windows are to validate on'
         )
     say = reporter or Silent()
+    claim(folder / "log.csv", overwrite=True)  # before minutes of lifting
     known = [load_base(name) for name in bases]
     if len({(b.simulator.rate, b.simulator.size_exponent) for b in known}) != 1:
         raise UsageError("these lifters see windows at different rates or sizes; refine each by itself")

@@ -133,14 +133,14 @@ def _network(method: str, config: TrainConfig) -> tuple[Any, str]:
             settings = {**settings, **DiffPose.settings_for(first)}
         else:
             raise UsageError(f"init: {path} are weights of {found}, not of {method}")
-        frames = {**settings, **config.model}.get("frames", first.window)
-        start, tensors = store.sha256(path), with_frames(first.state_dict(), frames)
+        start, tensors = store.sha256(path), first.state_dict()
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)  # the network's first weights
             model: Any = METHODS[method].build({**settings, **config.model})
     except (TypeError, ValueError) as error:
         raise UsageError(f"settings of {method}: {error}") from error
+    tensors = with_frames(tensors, model.window)
     if config.fresh:
         if not start or found != method:
             raise UsageError(f"fresh goes with init, weights of {method}")

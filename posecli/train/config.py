@@ -14,6 +14,8 @@ from posecli.settings_file import read_settings
 PRECISIONS = ("bf16-mixed", "32-true")
 SCHEDULES = ("cosine", "constant")
 
+_FASTEST = 1e30  # beyond, float32 ends
+_MOST_WINDOWS = 100_000
 _KINDS: dict[str, tuple[type, ...]] = {
     "int": (int,), "float": (int, float), "str": (str,), "dict": (dict,),
 }  # fmt: skip
@@ -53,10 +55,14 @@ class TrainConfig:
         counts = ("steps", "batch", "validate_every", "validation_windows", "calibration_windows")
         if min(getattr(self, name) for name in counts) < 1:
             raise UsageError(f"{', '.join(counts[:-1])} and {counts[-1]} must be at least 1")
-        if min(self.warmup, self.weight_decay, self.checkpoint_every_s) < 0:
+        if not all(0 <= n < math.inf for n in (self.warmup, self.weight_decay, self.checkpoint_every_s)):
             raise UsageError("warmup, weight_decay and checkpoint_every_s must not be negative")
-        if not (0 < self.learning_rate < math.inf and self.clip_norm > 0):
-            raise UsageError("learning_rate and clip_norm must be positive")
+        if not (0 < self.learning_rate <= _FASTEST and self.clip_norm > 0):
+            raise UsageError(
+                f"learning_rate and clip_norm must be positive, learning_rate at most {_FASTEST:g}"
+            )
+        if max(self.validation_windows, self.calibration_windows) > _MOST_WINDOWS:
+            raise UsageError(f"validation_windows and calibration_windows must be at most {_MOST_WINDOWS}")
         if not (0 <= self.ema < 1 and 0 <= self.final_share <= 1):
             raise UsageError("ema must lie in [0, 1) and final_share in [0, 1]")
         if not 0 <= self.seed < 2**40:

@@ -138,7 +138,12 @@ def train(
         if run.step < config.steps:
             feed.prepare(run.step)
         if not math.isfinite(value := float(loss.detach())):  # here Python waits for a GPU
-            raise PosecliError(f"the loss is {value} at step {run.step - 1}; use a lower learning_rate")
+            raise PosecliError(
+                f"the loss is {value} at step {run.step - 1}; use a lower learning_rate"
+                if run.step > 1
+                else f"the loss is {value} before anything was learned: something in the corpus, the paired set, the "
+                "simulator's settings or the weights to begin with makes no sense"
+            )
 
         validation = None
         if run.step % config.validate_every == 0 or run.step == config.steps:

@@ -109,7 +109,8 @@ def validation_batches(
     taken from, where the method wants any."""
     simulator = Simulator(clips, window, SimulatorConfig(**config.simulator), clouds=bank)
     generator = torch.Generator().manual_seed(20_240_613)
-    return [simulator.draw(size, generator) for _ in range(max(1, config.validation_windows // size))]
+    whole, rest = divmod(config.validation_windows, size)
+    return [simulator.draw(count, generator) for count in [size] * whole + [rest] * bool(rest)]
 
 
 def validate(

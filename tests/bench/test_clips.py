@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,11 @@ def test_foreign_reference_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04 cut off")
     np.save(tmp_path / "array.npy", TRUTH)
     np.savez(tmp_path / "other.npz", x=TRUTH)
+    with zipfile.ZipFile(tmp_path / "claims.npz", "w", zipfile.ZIP_DEFLATED) as archive:  # 400 GB, it says
+        for name, type_, shape in ("joints_cam_mm", "<f8", (10**9, 17, 3)), ("valid", "|b1", (10**9, 17)):
+            with archive.open(f"{name}.npy", "w") as file:
+                header = {"descr": type_, "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(file, header)
     np.savez(tmp_path / "shape.npz", joints_cam_mm=TRUTH, valid=np.ones((8, 16), bool))
     for path in [*tmp_path.iterdir(), tmp_path / "absent.npz"]:
         with pytest.raises(InputError, match="is no reference file"):

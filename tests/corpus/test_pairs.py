@@ -197,6 +197,7 @@ def test_what_is_no_paired_set_is_told(tmp_path: Path) -> None:
         ("focal", np.array([np.nan], np.float32), "make no sense"),
         ("xy", np.zeros((1, 66, 12), np.float64), "xy holds float64"),
         ("up", None, "up is missing"),
+        ("to_image", np.full((1, 6, 12), np.inf, np.float32), "lie nowhere in the picture"),
     ],
 )
 def test_damage_is_told_in_one_line(tmp_path: Path, name: str, value: np.ndarray | None, words: str) -> None:

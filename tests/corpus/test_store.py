@@ -72,7 +72,7 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
         path.write_bytes(broken)
         with pytest.raises(InputError, match=path.name):
             load_corpus(path)
-    for k, change in enumerate(("schema", "start", "deltas", "type", "holes")):
+    for k, change in enumerate(("schema", "start", "deltas", "type", "holes", "fps", "weight", "step")):
         path = tmp_path / f"changed{k}.h5"
         path.write_bytes(data)
         with h5py.File(path, "r+") as file:
@@ -80,6 +80,10 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
                 file.attrs["schema"] = 99
             elif change == "start":
                 file["clips/start"][:] = 10_000
+            elif change in ("fps", "weight"):
+                file[f"clips/{change}"][:] = np.nan if change == "fps" else -1
+            elif change == "step":
+                file.attrs["step_mm"] = -1.0
             elif change == "deltas":
                 del file["deltas"]
             elif change == "type":

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from posecli.errors import ExitCode, OutputError
-from posecli.files import atomic_write
+from posecli.files import atomic_write, claim
 
 
 def test_appears_only_at_the_end(tmp_path: Path) -> None:
@@ -39,6 +39,23 @@ def test_full_disk_is_an_output_error() -> None:
     with pytest.raises(OutputError, match="the disk is full") as caught, atomic_write("clip.bvh"):
         Path("/dev/full").write_text("x")
     assert caught.value.code is ExitCode.OUTPUT
+
+
+def test_what_may_not_be_written_is_said_before_the_work(tmp_path: Path) -> None:
+    there = tmp_path / "there.h5"
+    there.write_text("hours of rendering")
+    (tmp_path / "link.h5").symlink_to(there)
+    for path, overwrite, words in (
+        (there, False, "exists; use --overwrite"),
+        (tmp_path / "link.h5", True, "is the input itself"),
+        (tmp_path, True, "is a folder; name a file"),
+        (there / "new.h5", True, "a file lies where a folder is needed"),
+    ):
+        with pytest.raises(OutputError, match=words):
+            claim(path, inputs=[] if words.startswith("exists") else [there], overwrite=overwrite)
+    claim(tmp_path / "deep" / "new.h5", inputs=[there])
+    claim(there, overwrite=True)
+    assert there.read_text() == "hours of rendering" and list((tmp_path / "deep").iterdir()) == []
 
 
 def test_obstacles_are_named(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from posecli.corpus.store import Clip, write_corpus
+from posecli.corpus.store import Clip, load_corpus, write_corpus
 from posecli.demo import shipped_motion
 from posecli.errors import InputError, OutputError, PosecliError, UsageError
 from posecli.train import TrainConfig, make_weights
@@ -137,11 +138,48 @@ def test_checkpoints_of_other_runs_and_damaged_ones_are_refused(corpus: Path, tm
     write_corpus(other, [clip(16, shipped_motion().points[:100]), clip(5)])
     with pytest.raises(UsageError, match="other motion"):
         make_weights("ddhpose", other, config, tmp_path)
+    moved = shipped_motion().points + np.float32(0.01)  # as long, yet other motion
+    write_corpus(other, [clip(int(c.subject), moved) for c in load_corpus(corpus)])
+    with pytest.raises(UsageError, match="other motion"):
+        make_weights("ddhpose", other, config, tmp_path)
     file = tmp_path / "checkpoint.pt"
-    for content in (file.read_bytes()[:-500], b"", b"rubbish"):
+    whole = file.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1  # inside a tensor: still a checkpoint to torch.load
+    for content in (whole[:-500], b"", b"rubbish", bytes(flipped)):
         file.write_bytes(content)
         with pytest.raises(InputError, match="is damaged; delete it"):
             make_weights("ddhpose", corpus, config, tmp_path)
+
+
+@pytest.mark.parametrize("part", ["ema", "best", "optimizer"])
+def test_a_checkpoint_of_other_shapes_is_refused(corpus: Path, tmp_path: Path, part: str) -> None:
+    """A number would spread over a whole table."""
+    config = TrainConfig(**{**SETTINGS, "steps": 1})
+    make_weights("ddhpose", corpus, config, tmp_path)
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    tensors = state[part]["state"][0] if part == "optimizer" else state[part]
+    name = "exp_avg" if part == "optimizer" else next(iter(tensors))
+    tensors[name] = torch.ones(1)
+    torch.save(state, tmp_path / "checkpoint.pt")
+    with pytest.raises(UsageError, match="of a run with another network"):
+        make_weights("ddhpose", corpus, config, tmp_path)
+
+
+def test_a_full_disk_is_one_line_and_the_checkpoint_before_it_stays(corpus: Path, tmp_path: Path) -> None:
+    config = TrainConfig(**{**SETTINGS, "steps": 4})
+    full = f"""
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # so that writing past the limit fails as on a full disk
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+from pathlib import Path
+from posecli.train import TrainConfig, make_weights
+make_weights("ddhpose", Path({str(corpus)!r}), TrainConfig(**{asdict(config)!r}), Path({str(tmp_path)!r}))
+"""
+    ended = subprocess.run([sys.executable, "-c", full], capture_output=True, text=True)
+    last = ended.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"posecli.errors.OutputError: cannot write {tmp_path / 'checkpoint.pt'}")
+    assert "Exception in thread" not in ended.stderr and not (tmp_path / "checkpoint.pt").exists()
 
 
 def test_a_corpus_with_one_side_only_and_a_folder_that_is_a_file(corpus: Path, tmp_path: Path) -> None:
@@ -168,6 +206,10 @@ def test_a_loss_that_is_no_number_stops_the_run(corpus: Path, tmp_path: Path) ->
     [
         ("stepps = 3", "unknown setting 'stepps'"),
         ("steps = 0", "at least 1"),
+        ("weight_decay = nan", "must not be negative"),
+        ("learning_rate = 1e300", "at most 1e[+]30"),
+        ("validation_windows = 10_000_000_000", "must be at most 100000"),
+        ("[simulator]\nsize_exponent = 1.5", r"size_exponent must lie in \[0, 1\]"),
         ('steps = "many"', "steps must be a whole number, not 'many'"),
         ("steps = 1.5", "steps must be a whole number"),
         ("steps = true", "steps must be a whole number"),

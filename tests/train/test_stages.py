@@ -67,6 +67,11 @@ def test_a_second_stage_begins_with_the_weights_of_the_first(corpus: Path, tmp_p
     assert again == second  # its checkpoint is known again
     with pytest.raises(UsageError, match="weights of mixste, not of ddhpose"):
         make_weights("ddhpose", corpus, TrainConfig(**tiny), tmp_path / "third")
+    for frames in (0, -3, 2.5, "x"):
+        with pytest.raises(UsageError, match=r"settings of mixste: .*frames"):
+            make_weights(
+                "mixste", corpus, TrainConfig(**{**tiny, "model": {"frames": frames}}), tmp_path / "third"
+            )
     with pytest.raises(UsageError, match=r"init: the network of .* has other sizes than \[model\] asks for"):
         make_weights("mixste", corpus, TrainConfig(**{**tiny, "model": {"width": 8}}), tmp_path / "third")
 
