@@ -76,7 +76,9 @@ def read_header(path: Path) -> dict[str, Any]:
         version, method = header["format"], header["method"]
         if not (isinstance(header["config"], dict) and isinstance(header["metadata"], dict)):
             raise TypeError
-    except (ValueError, KeyError, TypeError):
+        if not isinstance(method, str):
+            raise TypeError
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise InputError(f"{path}: its header is damaged; fetch the file again") from None
     if version != FORMAT:
         raise InputError(f"{path} has format {version}, this posecli reads {FORMAT}; update posecli")
