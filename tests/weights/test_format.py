@@ -134,3 +134,20 @@ def test_unwritable_target(tmp_path: Path, model: DDHPose) -> None:
     with pytest.raises(OutputError, match="cannot write"):
         save_weights(tmp_path / "folder", "ddhpose", model)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, InputError("not the same")])
+def test_a_file_gets_its_name_after_its_check(
+    raised: BaseException, tmp_path: Path, file: Path, model: DDHPose
+) -> None:
+    before, seen = file.read_bytes(), []
+
+    def check(written: Path) -> None:
+        seen.append(load_weights(written)[0])
+        raise raised
+
+    for path in (tmp_path / "new.safetensors", file):
+        with pytest.raises((KeyboardInterrupt, InputError)):
+            save_weights(path, "ddhpose", model, check=check)
+    assert seen == ["ddhpose", "ddhpose"]
+    assert [p.name for p in tmp_path.iterdir()] == [file.name] and file.read_bytes() == before
