@@ -14,7 +14,7 @@ from posecli.errors import InputError, UsageError
 from posecli.lifting import LiftConfig, lift_keypoints
 from posecli.machine import choose_device
 from posecli.methods import METHODS
-from posecli.methods.base import HeatmapLifter, usual_hypotheses, usual_steps
+from posecli.methods.base import HeatmapLifter, chosen_steps, usual_hypotheses
 from posecli.motion import Motion
 from posecli.refine.apply import Refiner
 from posecli.refine.choose import MadeBy, choose_refiner
@@ -44,10 +44,7 @@ class Lifting:
         if method not in (None, found):
             raise UsageError(f"{path} are weights of {found}, not of {method}; use --method {found}")
         self.hypotheses = config.hypotheses or usual_hypotheses(self.model)
-        self.steps = config.steps or usual_steps(self.model)
-        most = self.model.config.to_dict().get("timesteps", self.steps)
-        if self.steps > most:
-            raise UsageError(f"{found} denoises in at most {most} steps, not {self.steps}")
+        self.steps = chosen_steps(found, self.model, config.steps)
         try:
             self.rate_hz = float(metadata.get("rate_hz", 30.0))
             self.size_exponent = float(metadata.get("size_exponent", 0.0))

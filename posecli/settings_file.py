@@ -22,8 +22,10 @@ def read_settings(kind: type[Settings], path: Path) -> Settings:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # TOMLDecodeError, UnicodeDecodeError, and Python's own of numbers too long
         raise InputError(f"{path} is not TOML: {error}") from error
+    except RecursionError:
+        raise InputError(f"{path} cannot be read: its values are nested too deep") from None
     described: Any = kind
     known = {f.name for f in fields(described)}
     if unknown := set(values) - known:

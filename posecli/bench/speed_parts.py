@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import signal
 import tempfile
+import traceback
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -35,7 +36,7 @@ from posecli.machine import choose_device
 from posecli.media import open_media
 from posecli.media.write import VideoWriter
 from posecli.methods import METHODS
-from posecli.methods.base import usual_steps
+from posecli.methods.base import chosen_steps
 from posecli.motion import Motion
 from posecli.refine import REFINERS
 from posecli.refine.apply import NetworkRefiner, Refiner, TimeFilter, refine_motion
@@ -85,7 +86,8 @@ def measure(task: Task, timing: Timing) -> Speed:
 
 
 def measure_apart(task: Task, timing: Timing) -> Speed:
-    """Time one part in a fresh process. Raises what `measure` raises, and PosecliError where the process is killed."""
+    """Time one part in a fresh process. Raises what `measure` raises, a RuntimeError that names it where it is neither
+    the user's nor the system's, and PosecliError where the process is killed."""
     context = get_context("spawn")
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=_alone, args=(there, task, timing), daemon=True)
@@ -100,7 +102,7 @@ def measure_apart(task: Task, timing: Timing) -> Speed:
     finally:
         process.terminate()
         process.join()
-    if isinstance(answer, PosecliError):
+    if isinstance(answer, Exception):
         raise answer
     assert isinstance(answer, Speed)
     return answer
@@ -108,11 +110,15 @@ def measure_apart(task: Task, timing: Timing) -> Speed:
 
 def _alone(pipe: Connection, task: Task, timing: Timing) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends this process
-    torch.set_num_threads(task.threads)
     try:
+        torch.set_num_threads(task.threads)
         pipe.send(measure(task, timing))
-    except PosecliError as error:
+    except (PosecliError, OSError, MemoryError) as error:
         pipe.send(error)
+    except Exception as error:  # any other may be of a kind that cannot be sent
+        sent = RuntimeError(f"{type(error).__name__}: {error}")
+        sent.add_note(traceback.format_exc())
+        pipe.send(sent)
 
 
 def demo_video(target: Path, frames: int) -> Path:
@@ -265,7 +271,8 @@ def _sampling(task: Task, model: Any) -> tuple[int, int, str]:
     dtype = task.settings.get("dtype") or "float32"
     if dtype not in DTYPES:
         raise UsageError(f"--dtype must be one or more of {', '.join(DTYPES)}, not {dtype!r}")
-    return task.settings.get("hypotheses") or 1, task.settings.get("steps") or usual_steps(model), dtype
+    steps = chosen_steps(task.name, model, task.settings.get("steps"))
+    return task.settings.get("hypotheses") or 1, steps, dtype
 
 
 def _refine(task: Task, folder: Path) -> tuple[dict[str, Any], Part]:

@@ -17,7 +17,7 @@ from posecli import __version__, defaults
 from posecli.bench.provenance import git_revision
 from posecli.bench.report import Table
 from posecli.bench.speed import Speed, Timing
-from posecli.bench.speed_parts import PLAIN, STAGES, Task, demo_video, measure_apart
+from posecli.bench.speed_parts import DTYPES, PLAIN, STAGES, Task, demo_video, measure_apart
 from posecli.errors import UsageError
 from posecli.machine import choose_device, versions
 from posecli.methods import METHODS
@@ -28,15 +28,18 @@ from posecli.weights.format import read_header
 _SIZE = ("width", "depth", "heads", "mlp_ratio")
 """Settings that a MixSTE of the same size shares with a lifter of its family."""
 
+_MOST_THREADS = 1024
+"""OpenMP ends the process where the system does not give it all that it was told to start."""
+
 
 @dataclass(frozen=True)
 class SpeedConfig:
     """What to time. Lifters are timed with every combination of hypotheses, steps, windows, batches and dtypes; None
     among them leaves it to the method (of a window: to its weights).
 
-    methods: lifters; none: those whose weights ship. weights: of the only method. frames: of the clips that detect,
-    lift, refine and render work on. video: what detect and render work on; None: the demo's person, rendered.
-    threads: of PyTorch and of the detector; None: PyTorch's own number.
+    methods: lifters; none: those whose weights ship. weights: of the only method, a file or the name of shipped ones.
+    frames: of the clips that detect, lift, refine and render work on. video: what detect and render work on; None: the
+    demo's person, rendered. threads: of PyTorch and of the detector; None: PyTorch's own number.
     """
 
     stages: tuple[str, ...] = STAGES
@@ -59,13 +62,18 @@ class SpeedConfig:
     def __post_init__(self) -> None:
         for names, known, what in (
             (self.stages, STAGES, "stage"),
+            (self.dtypes, DTYPES, "dtype"),
             (self.methods, (*METHODS, PLAIN), "method"),
         ):
+            if not names and what != "method":
+                raise UsageError(f"no {what} is named; one or more of: {', '.join(known)}")
             if unknown := [name for name in names if name not in known]:
                 raise UsageError(f"unknown {what} {unknown[0]!r}; one or more of: {', '.join(known)}")
-        numbers = (*self.hypotheses, *self.steps, *self.windows, *self.batches, self.frames, self.threads)
+        numbers = (*self.hypotheses, *self.steps, *self.windows, *self.batches, self.frames)
         if any(number is not None and not 1 <= number <= 100_000 for number in numbers):
-            raise UsageError("hypotheses, steps, windows, batches, frames and threads must be at least 1")
+            raise UsageError("hypotheses, steps, windows, batches and frames must lie between 1 and 100000")
+        if self.threads is not None and not 1 <= self.threads <= _MOST_THREADS:
+            raise UsageError(f"threads must lie between 1 and {_MOST_THREADS}, got {self.threads}")
         if self.weights is not None and len(self.methods) > 1:
             raise UsageError("--weights are of one method; name that one with --method, or none")
 
@@ -113,10 +121,11 @@ def run_speed(config: SpeedConfig, reporter: Reporter | None = None) -> SpeedRes
             f"other programs keep {made_by['busy']:.1f} processors busy: what follows is slower than it need be"
         )
     with tempfile.TemporaryDirectory(prefix="posecli-speed-") as folder:
-        video = config.video
-        if video is None and {"detect", "render"} & set(config.stages):
-            video = demo_video(Path(folder) / "demo.mp4", config.frames)
-        todo = tasks(config, video)
+        demo = Path(folder) / "demo.mp4"
+        wanted = config.video is None and {"detect", "render"} & set(config.stages)
+        todo = tasks(config, demo if wanted else config.video)
+        if wanted:  # after what may be refused
+            demo_video(demo, config.frames)
         rows = []
         with reporter.stage("time", len(todo), "parts") as advance:
             for done, task in enumerate(todo):
@@ -126,7 +135,10 @@ def run_speed(config: SpeedConfig, reporter: Reporter | None = None) -> SpeedRes
 
 
 def tasks(config: SpeedConfig, video: Path | None = None) -> list[Task]:
-    """The rows to measure: of every stage the baseline first."""
+    """The rows to measure: of every stage the baseline first. Raises InputError or UsageError for weights that are not
+    there or of another method."""
+    if config.weights is not None:
+        config = replace(config, weights=store.find(next(iter(config.methods), None), config.weights))
     common = Task(
         "", "", device=config.device, threads=config.threads or torch.get_num_threads(), frames=config.frames,
         video="" if video is None else str(video), offline=config.offline,

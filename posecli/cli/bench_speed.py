@@ -47,7 +47,12 @@ def speed(
     ] = None,
     weights: Annotated[
         Path | None,
-        typer.Option("--weights", "-w", metavar="FILE", help="Of the method; random ones where none ship."),
+        typer.Option(
+            "--weights",
+            "-w",
+            metavar="FILE",
+            help="Weights file of the method, or the name of shipped ones; random ones where none ship.",
+        ),
     ] = None,
     hypotheses: Annotated[str, typer.Option("--hypotheses", "-H", metavar="NUMBERS")] = "1",
     steps: Annotated[

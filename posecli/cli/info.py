@@ -13,7 +13,7 @@ import typer
 
 from posecli import defaults
 from posecli.cli.console import ANYWHERE, Output
-from posecli.errors import ExitCode
+from posecli.errors import ExitCode, InputError
 
 if TYPE_CHECKING:
     from posecli.weights.store import ShippedWeights
@@ -159,8 +159,13 @@ def _blazepose() -> _Check:
 def _weights() -> _Check:
     from posecli.weights import store
 
-    names = ", ".join(w.name for w in store.shipped())
-    return bool(names), "weights", names or f"none in {store.shipped_folder()}; reinstall posecli"
+    try:
+        checked = store.verify()
+    except InputError as error:
+        return False, "weights", str(error)
+    if bad := [f"{c.weights.name} ({c.state})" for c in checked if c.state != "intact"]:
+        return False, "weights", f"not as recorded: {', '.join(bad)}; reinstall posecli"
+    return True, "weights", ", ".join(c.weights.name for c in checked)
 
 
 def _mark(is_default: bool) -> str:

@@ -60,14 +60,14 @@ def pull(
 
 @app.command(epilog="[bold]Example[/bold]\n\n  posecli weights verify")
 def verify(context: typer.Context) -> None:
-    """Compare every weights file with its recorded SHA-256; exits non-zero where one differs."""
+    """Compare every weights file with its recorded SHA-256; exits non-zero where one differs or is missing."""
     from posecli.weights import fetch, store
 
     checked = store.verify()
     rows = [(c.weights.name, c.state, c.sha256) for c in checked]
     rows.append(("blazepose", "intact" if fetch.blazepose_cached() else "not fetched", ""))
     context.obj.table("name", "state", "sha256", rows=rows)
-    if bad := [c.weights.name for c in checked if c.state != "intact"]:
+    if bad := [f"{c.weights.name} ({c.state})" for c in checked if c.state != "intact"]:
         raise InputError(
             f"not as recorded in {store.shipped_folder() / 'SHA256SUMS'}: {', '.join(bad)}; reinstall posecli"
         )

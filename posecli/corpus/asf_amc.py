@@ -52,8 +52,8 @@ class AsfSkeleton:
         return tuple(bone.name for bone in self.bones)
 
     def rest(self, name: str) -> Array:
-        """Vector (3,) from a bone's start to its end in the rest pose, metres."""
-        return np.array(self.bones[self.names.index(name)].offset) * self.metres
+        """Vector (3,) from a bone's start to its end in the rest pose, metres. Raises KeyError where there is none."""
+        return np.array({bone.name: bone for bone in self.bones}[name].offset) * self.metres
 
     def pose(self, values: dict[str, Array]) -> Posed:
         """Forward kinematics. `values` is what `read_amc` returns; positions are the bones' ends, metres."""

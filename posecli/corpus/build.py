@@ -38,6 +38,8 @@ SLOW_SUBJECTS = frozenset({33, 34, 42, 60, 61, 62, 74, 75, 77, 79, 80, 87, 88, 8
 NO_FLAT_FLOOR = frozenset({1, 3, 127})
 WEIGHTS = {"A": 1.0, "B": 1.0, "D": 0.3}
 _MAX_MEMBER = 256 << 20
+_MAX_FPS = 1000
+_WHOLE = re.compile(r"\s*[0-9]{1,9}\s*")
 _NAME = re.compile(
     r"(?:^|/)(?P<tier>[ABD])/\d{3}/(?P<subject>\d{1,3})(?:_(?P<trial>\d{1,3}))?\.(?P<kind>asf|amc|bvh)$"
 )
@@ -121,19 +123,17 @@ def build_corpus(
         wanted = None if segments is None else segments.get((member.subject, member.trial, member.tier), [])
         if wanted == []:
             continue
+        description, native = index.get((member.subject, member.trial), ("", _native_fps(member.subject)))
         try:
-            points = points_of(_read_body(member, data, skeletons))
+            with np.errstate(all="ignore"):  # absurd numbers are told by the clips that come of them
+                points = points_of(_read_body(member, data, skeletons))
+                found, jumps = _clips(member, points, wanted, native, description)
+            _check_reach(member, found, step_mm)
         except InputError as error:
             skipped.append((member.name, str(error)))
             continue
-        description, native = index.get((member.subject, member.trial), ("", _native_fps(member.subject)))
-        for segment in wanted or [Segment(0, len(points))]:
-            pieces = _cut_jumps(points[segment.start : segment.end], native)
-            cut += len(pieces) - 1
-            for first, piece in pieces:
-                if len(piece) >= MIN_SECONDS * native:
-                    text, first = segment.description or description, segment.start + first
-                    clips.append(_at_rate(_clip(member, piece, first, native, text), fps))
+        clips += [_at_rate(clip, fps) for clip in found]
+        cut += jumps
     if not clips:
         why = f": {skipped[0][1]}" if skipped else ""
         raise InputError(f"{raw} holds no motion that could be read (A/…/*.amc, B/…/*.bvh, D/…/*.bvh){why}")
@@ -152,9 +152,8 @@ def _read_body(member: _Member, data: bytes, skeletons: dict[int, AsfSkeleton]) 
             raise InputError(
                 f"{member.name} has no skeleton: the .asf of subject {member.subject} is missing"
             )
-        posed = skeleton.pose(read_amc(data, skeleton, member.name))
-        up = (-skeleton.rest("ltibia"), -skeleton.rest("rtibia"))
-        return _named(member, lambda: body_from_asf(posed, up))
+        asf, posed = skeleton, skeleton.pose(read_amc(data, skeleton, member.name))
+        return _named(member, lambda: body_from_asf(posed, (-asf.rest("ltibia"), -asf.rest("rtibia"))))
     bvh = read_bvh(data, member.name)
     if len(bvh.values) < 2:
         raise InputError(f"{member.name} holds no motion: only its T-pose")
@@ -203,6 +202,33 @@ def _member(name: str) -> _Member | None:
     if match is None or (match["kind"] == "asf") == (match["trial"] is not None):
         return None
     return _Member(name, match["tier"], int(match["subject"]), int(match["trial"] or 0), match["kind"])
+
+
+def _clips(
+    member: _Member, points: Array, wanted: list[Segment] | None, native: float, description: str
+) -> tuple[list[Clip], int]:
+    """Clips of a trial at its native rate, and how often it was cut at jumps."""
+    clips: list[Clip] = []
+    jumps = 0
+    for segment in wanted or [Segment(0, len(points))]:
+        pieces = _cut_jumps(points[segment.start : segment.end], native)
+        jumps += len(pieces) - 1
+        for first, piece in pieces:
+            if len(piece) >= MIN_SECONDS * native:
+                text, first = segment.description or description, segment.start + first
+                clips.append(_clip(member, piece, first, native, text))
+    return clips, jumps
+
+
+def _check_reach(member: _Member, clips: list[Clip], step_mm: float) -> None:
+    """Raises InputError where `write_corpus` could not keep a clip."""
+    reach = np.iinfo(np.int16).max * step_mm / 1000
+    for clip in clips:
+        if not (np.abs(clip.points) < reach).all():  # so asked, NaN is refused as well
+            raise InputError(
+                f"{member.name} is damaged: from frame {clip.first_frame} on, joints lie {reach:.3g} m or more "
+                "from the middle, or nowhere"
+            )
 
 
 def _cut_jumps(points: Array, fps: float) -> list[tuple[int, Array]]:
@@ -260,7 +286,12 @@ def _read_index(path: Path | None) -> dict[tuple[int, int], tuple[str, float]]:
     columns = ("Subject", "Trial #", "Motion Description", "framerate")
     for row in _rows(path, columns, whole={"Subject", "Trial #", "framerate"}):
         key = (int(row["Subject"]), int(row["Trial #"]))
-        index[key] = (row["Motion Description"], _native_fps(key[0], float(row["framerate"])))
+        rate = int(row["framerate"])
+        if not 1 <= rate <= _MAX_FPS:
+            raise InputError(
+                f"{path}: trial {key[1]} of subject {key[0]} has {rate} frames a second; give 1 to {_MAX_FPS}"
+            )
+        index[key] = (row["Motion Description"], _native_fps(key[0], float(rate)))
     return index
 
 
@@ -269,7 +300,7 @@ def _native_fps(subject: int, stated: float = 120.0) -> float:
 
 
 def _rows(path: Path, columns: tuple[str, ...], whole: set[str]) -> Iterator[dict[str, str]]:
-    """Rows of a CSV file that has `columns`; those in `whole` must be whole numbers."""
+    """Rows of a CSV file that has `columns`; those in `whole` must be whole numbers below 1e9."""
     try:
         with path.open(newline="", encoding="utf-8", errors="replace") as file:
             reader = csv.DictReader(file)
@@ -277,8 +308,13 @@ def _rows(path: Path, columns: tuple[str, ...], whole: set[str]) -> Iterator[dic
             if missing:
                 raise InputError(f"{path} lacks the columns {', '.join(sorted(missing))}")
             for row in reader:
-                if any(not (row[name] or "").strip().isdigit() for name in whole):
+                values = {name: row[name] or "" for name in columns}  # None where a line is short
+                if not all(_WHOLE.fullmatch(values[name]) for name in whole):
                     raise InputError(f"{path} line {reader.line_num} has a number that is not one")
-                yield row
+                if any("\0" in value for value in values.values()):
+                    raise InputError(
+                        f"{path} line {reader.line_num} holds a character NUL, which no text has"
+                    )
+                yield values
     except (OSError, csv.Error) as error:
         raise InputError(f"cannot read {path}: {error}") from error

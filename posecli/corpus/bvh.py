@@ -73,8 +73,10 @@ def read_bvh(data: bytes, label: str = "motion") -> Bvh:
     try:
         joints = _read_hierarchy(head.decode("latin-1").split()[1:])
         frames, frame_time, numbers = _read_motion(tail)
-    except (ValueError, IndexError, StopIteration) as error:
-        raise InputError(f"{label} is damaged: {error or 'it ends too early'}") from error
+    except (ValueError, IndexError, StopIteration, RuntimeError) as error:
+        # RuntimeError: what StopIteration becomes within a generator
+        why = error if isinstance(error, ValueError) else "its braces do not match, or it ends too early"
+        raise InputError(f"{label} is damaged: {why}") from error
     channels = sum(len(joint.channels) for joint in joints)
     if channels == 0 or numbers.size == 0 or numbers.size % channels:
         raise InputError(f"{label} is damaged or cut short: its motion is not rows of {channels} numbers")

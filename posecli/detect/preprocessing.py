@@ -199,7 +199,7 @@ def _text(path: Path) -> str:
 def _toml(text: str, place: str) -> dict[str, Any]:
     try:
         entries = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{place} is not TOML: {error}") from error
     return {key: tuple(value) if isinstance(value, list) else value for key, value in entries.items()}
 

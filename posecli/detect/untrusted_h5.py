@@ -96,7 +96,7 @@ def json_value(group: h5py.Group, name: str, kind: type) -> Any:
     """A JSON text attribute that decodes to this type."""
     try:
         value = json.loads(text(group, name))
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise Malformed(f"{name} is not JSON") from error
     if not isinstance(value, kind):
         raise Malformed(f"{name} is not a {kind.__name__}")

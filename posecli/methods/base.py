@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from posecli.diffusion.noise import Noise
+from posecli.errors import UsageError
 from posecli.skeleton import Skeleton
 
 
@@ -40,6 +41,16 @@ class Lifter(Protocol):
 def usual_steps(lifter: Lifter) -> int:
     """Denoising steps that a method takes where nobody says how many: its own `default_steps`, or one."""
     return int(getattr(lifter, "default_steps", 1))
+
+
+def chosen_steps(name: str, lifter: Lifter, asked: int | None) -> int:
+    """Denoising steps to take: as many as asked, or as usual. name: of the method. Raises UsageError where it has not
+    so many."""
+    steps = asked or usual_steps(lifter)
+    most = lifter.config.to_dict().get("timesteps", steps)
+    if steps > most:
+        raise UsageError(f"{name} denoises in at most {most} steps, not {steps}")
+    return steps
 
 
 def usual_hypotheses(lifter: Lifter) -> int:

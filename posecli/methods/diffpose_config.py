@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from posecli.diffusion import schedules
 from posecli.methods.graformer import GraFormerConfig
 from posecli.methods.mixste import MixSTEConfig
-from posecli.methods.settings import Settings
+from posecli.methods.settings import DEEPEST, Settings
 
 CONTEXTS = ("mixste", "graformer", "none")
 
@@ -55,10 +55,9 @@ class DiffPoseConfig(Settings):
 
     def __post_init__(self) -> None:
         self.check_skeleton(self.skeleton)
-        self.check_whole(
-            "frames", "width", "blocks", "heads", "timesteps", "samples", "em_iterations", "em_follow"
-        )
+        self.check_whole("frames", "width", "heads", "timesteps", "samples", "em_iterations", "em_follow")
         self.check_whole("train_frames", "chains")
+        self.check_whole("blocks", most=DEEPEST)
         choices = {
             "context": CONTEXTS,
             "z_from": ("context", "histogram"),

@@ -24,7 +24,7 @@ from posecli.methods.common import (
     position_loss,
 )
 from posecli.methods.frames import NetworkJoints
-from posecli.methods.settings import Settings
+from posecli.methods.settings import DEEPEST, Settings
 from posecli.nets.diffpose import GraFormerNoise
 from posecli.nets.graformer import GraFormer
 from posecli.nets.mixste import MixSTENet
@@ -67,9 +67,9 @@ class DiffPoseOfficialConfig(Settings):
     def __post_init__(self) -> None:
         self.check_skeleton(self.skeleton)
         self.check_whole(
-            "frames", "width", "step_width", "depth", "heads", "order", "mixste_width", "mixste_depth",
-            "mixste_heads", "timesteps", "reach",
-        )  # fmt: skip
+            "frames", "width", "step_width", "heads", "mixste_width", "mixste_heads", "timesteps", "reach"
+        )
+        self.check_whole("depth", "order", "mixste_depth", most=DEEPEST)
         if self.width % self.heads or self.width % 2 or self.width < 4:
             raise ValueError(f"width must be even and a multiple of heads ({self.heads}), got {self.width}")
         if self.mixste_width % self.mixste_heads:
@@ -80,7 +80,7 @@ class DiffPoseOfficialConfig(Settings):
             )
         if self.reach > self.timesteps:
             raise ValueError(f"reach must be at most timesteps ({self.timesteps}), got {self.reach}")
-        self.check_positive("mixste_mlp_ratio")
+        self.check_ratio("mixste_mlp_ratio")
         self.check_share("dropout", "conv_dropout", below_one=True)
         self.check_share("eta", "uv_noise")
 

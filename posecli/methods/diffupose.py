@@ -15,7 +15,7 @@ from posecli.diffusion import gaussian, noise, sampler, schedules
 from posecli.errors import UsageError
 from posecli.methods.common import Losses, both_ways, check_windows, flip_averaged
 from posecli.methods.frames import NetworkJoints
-from posecli.methods.settings import Settings
+from posecli.methods.settings import DEEPEST, Settings
 from posecli.nets.diffupose import DiffuPoseNet
 from posecli.skeleton import Skeleton
 
@@ -42,7 +42,8 @@ class DiffuPoseConfig(Settings):
 
     def __post_init__(self) -> None:
         self.check_skeleton(self.skeleton)
-        self.check_whole("width", "depth", "timesteps")
+        self.check_whole("width", "timesteps")
+        self.check_whole("depth", most=DEEPEST)
         if self.width % 16 or self.width < 32:
             raise ValueError(f"width must be a multiple of 16 and at least 32, got {self.width}")
         if self.schedule not in schedules.SCHEDULES:

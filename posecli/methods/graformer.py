@@ -9,7 +9,7 @@ from torch import Tensor
 
 from posecli.methods.common import Losses, dropout_source
 from posecli.methods.frames import FrameLifter
-from posecli.methods.settings import Settings
+from posecli.methods.settings import DEEPEST, Settings
 from posecli.nets.graformer import GraFormer
 from posecli.skeleton import SKELETONS
 
@@ -32,7 +32,8 @@ class GraFormerConfig(Settings):
 
     def __post_init__(self) -> None:
         self.check_skeleton(self.skeleton)
-        self.check_whole("width", "depth", "heads", "order")
+        self.check_whole("width", "heads")
+        self.check_whole("depth", "order", most=DEEPEST)
         if self.width % self.heads:
             raise ValueError(f"width must be a multiple of heads ({self.heads}), got {self.width}")
         self.check_share("dropout", "conv_dropout", below_one=True)

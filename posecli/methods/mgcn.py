@@ -12,7 +12,7 @@ from torch import Tensor
 
 from posecli.methods.common import Losses, position_loss
 from posecli.methods.frames import FrameLifter
-from posecli.methods.settings import Settings
+from posecli.methods.settings import DEEPEST, Settings
 from posecli.nets.mgcn import ModulatedGCN
 from posecli.skeleton import SKELETONS
 
@@ -32,7 +32,8 @@ class ModulatedGCNConfig(Settings):
 
     def __post_init__(self) -> None:
         self.check_skeleton(self.skeleton)
-        self.check_whole("width", "depth")
+        self.check_whole("width")
+        self.check_whole("depth", most=DEEPEST)
         if self.width < 2:
             raise ValueError(f"width must be at least 2, got {self.width}")
 

@@ -12,6 +12,12 @@ from posecli.skeleton import SKELETONS
 LARGEST = 10_000
 """Upper limit of every size in a config: a damaged weights file must not ask for all memory."""
 
+DEEPEST = 100
+"""Upper limit of what is built over and over, blocks or polynomials: even without memory each takes its time."""
+
+LARGEST_RATIO = 100.0
+"""Upper limit of an MLP's width over that of its network."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -41,12 +47,19 @@ class Settings:
         if name not in SKELETONS:
             raise ValueError(f"skeleton must be one of {sorted(SKELETONS)}, got {name!r}")
 
-    def check_whole(self, *names: str) -> None:
-        """Fields `names` must be whole numbers from 1 to `LARGEST`."""
+    def check_whole(self, *names: str, most: int = LARGEST) -> None:
+        """Fields `names` must be whole numbers from 1 to `most`."""
         for name in names:
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= LARGEST:
-                raise ValueError(f"{name} must be a whole number from 1 to {LARGEST}, got {value!r}")
+            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+                raise ValueError(f"{name} must be a whole number from 1 to {most}, got {value!r}")
+
+    def check_ratio(self, name: str) -> None:
+        """Field `name` must be positive and at most `LARGEST_RATIO`."""
+        if not 0 < getattr(self, name) <= LARGEST_RATIO:
+            raise ValueError(
+                f"{name} must be positive and at most {LARGEST_RATIO:g}, got {getattr(self, name)!r}"
+            )
 
     def check_positive(self, *names: str) -> None:
         for name in names:
@@ -81,10 +94,11 @@ class MixSTESettings(Settings):
 
     def __post_init__(self) -> None:
         self.check_skeleton(self.skeleton)
-        self.check_whole("frames", "width", "depth", "heads")
+        self.check_whole("frames", "width", "heads")
+        self.check_whole("depth", most=DEEPEST)
         if self.width % self.heads or self.width % 2 or self.width < 4:
             raise ValueError(f"width must be even and a multiple of heads ({self.heads}), got {self.width}")
-        self.check_positive("mlp_ratio")
+        self.check_ratio("mlp_ratio")
         self.check_share("drop_path", below_one=True)
 
 

@@ -15,7 +15,7 @@ from posecli.methods.common import (
     flip_averaged,
     position_loss,
 )
-from posecli.methods.settings import Settings
+from posecli.methods.settings import DEEPEST, Settings
 from posecli.nets.stcformer import STCFormerNet
 from posecli.paper_windows import centre_windows
 from posecli.skeleton import SKELETONS, Skeleton
@@ -60,10 +60,11 @@ class STCFormerConfig(Settings):
 
     def __post_init__(self) -> None:
         self.check_skeleton(self.skeleton)
-        self.check_whole("frames", "width", "depth", "heads", "stride")
+        self.check_whole("frames", "width", "heads", "stride")
+        self.check_whole("depth", most=DEEPEST)
         if self.width % (2 * self.heads):
             raise ValueError(f"width must be a multiple of twice heads ({2 * self.heads}), got {self.width}")
-        self.check_positive("mlp_ratio")
+        self.check_ratio("mlp_ratio")
         self.check_share("dropout", below_one=True)
         if self.protocol not in ("sequence", "centre"):
             raise ValueError(f'protocol must be "sequence" or "centre", got {self.protocol!r}')

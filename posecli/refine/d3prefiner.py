@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from posecli.diffusion.schedules import cosine_schedule, training_times
 from posecli.methods.common import Losses, both_ways, dropout_source, flip_averaged
-from posecli.methods.settings import Settings
+from posecli.methods.settings import DEEPEST, Settings
 from posecli.methods.stcformer import body_parts
 from posecli.nets.d3prefiner import PoseDenoiser
 from posecli.refine.diffusion import denoise, noisy_state
@@ -65,10 +65,11 @@ class D3PRefinerConfig(Settings):
 
     def __post_init__(self) -> None:
         self.check_skeleton(self.skeleton)
-        self.check_whole("frames", "width", "depth", "heads", "timesteps", "steps")
+        self.check_whole("frames", "width", "heads", "timesteps", "steps")
+        self.check_whole("depth", most=DEEPEST)
         if self.width % (2 * self.heads):
             raise ValueError(f"width must be a multiple of twice heads ({2 * self.heads}), got {self.width}")
-        self.check_positive("mlp_ratio")
+        self.check_ratio("mlp_ratio")
         self.check_not_negative("motion")
         self.check_share("dropout", "temporal_rho", below_one=True)
         self.check_share("strength")

@@ -27,7 +27,7 @@ def open_figures(card: Path) -> OpenFigures | None:
     """
     if not card.is_file():
         return None
-    text = card.read_text(encoding="utf-8")
+    text = card.read_text(encoding="utf-8", errors="replace")  # its table may be whole all the same
     sections = (text[command.end() :].partition("\n## ")[0] for command in _COMMAND.finditer(text))
     return next((found for section in sections if (found := _figures(section)) is not None), None)
 

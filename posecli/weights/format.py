@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,18 @@ _ENTRY = "posecli"
 
 
 def save_weights(
-    path: Path, method: str, model: nn.Module, metadata: dict[str, Any] | None = None, *, half: bool = False
+    path: Path,
+    method: str,
+    model: nn.Module,
+    metadata: dict[str, Any] | None = None,
+    *,
+    half: bool = False,
+    check: Callable[[Path], None] | None = None,
 ) -> None:
     """Write `model`, whose `config` has `to_dict`, to `path` in one step: whole, or not at all.
 
     half: floating point numbers as float16; they are float32 again when read.
+    check: looks at the file before it gets its name; where that raises, nothing is left behind.
     Equal weights and metadata give equal files. Raises OutputError when the file cannot be written.
     """
     if method not in _NETWORKS:
@@ -51,6 +59,8 @@ def save_weights(
         temporary = Path(name)
         try:
             save_file(tensors, temporary, {_ENTRY: json.dumps(header, sort_keys=True)})
+            if check is not None:
+                check(temporary)
             temporary.chmod(0o644)
             temporary.replace(path)
         finally:
@@ -76,7 +86,9 @@ def read_header(path: Path) -> dict[str, Any]:
         version, method = header["format"], header["method"]
         if not (isinstance(header["config"], dict) and isinstance(header["metadata"], dict)):
             raise TypeError
-    except (ValueError, KeyError, TypeError):
+        if not isinstance(method, str):
+            raise TypeError
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise InputError(f"{path}: its header is damaged; fetch the file again") from None
     if version != FORMAT:
         raise InputError(f"{path} has format {version}, this posecli reads {FORMAT}; update posecli")

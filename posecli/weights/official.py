@@ -99,11 +99,14 @@ def convert_official(path: Path, request: Request) -> Converted:
 
 
 def write_converted(made: Converted, out: Path) -> None:
-    """Write the weights, read them again and compare their answer; InputError where it is another."""
-    save_weights(out, made.method, made.model, made.metadata)
-    _, again, metadata = load_weights(out)
-    if not same_answer(answer(again), metadata["self_check"]):
-        raise InputError(f"{out} does not compute what its checkpoint did; convert it again")
+    """Write the weights, read them again and compare their answer; InputError, and no file, where it is another."""
+
+    def check(written: Path) -> None:
+        _, again, metadata = load_weights(written)
+        if not same_answer(answer(again), metadata["self_check"]):
+            raise InputError(f"{out} would not compute what its checkpoint does; convert it again")
+
+    save_weights(out, made.method, made.model, made.metadata, check=check)
 
 
 def answer(model: Lifter) -> dict[str, Any]:

@@ -66,7 +66,8 @@ def find(method: str | None, weights: str | Path | None = None) -> Path:
 
 @dataclass(frozen=True)
 class Verified:
-    """A shipped file beside its record; `state` is "intact", "DIFFERS" or "not recorded"."""
+    """A shipped file beside its record; `state` is "intact", "DIFFERS", "not recorded" or "MISSING" (`sha256` is then
+    empty)."""
 
     weights: ShippedWeights
     sha256: str
@@ -74,23 +75,29 @@ class Verified:
 
 
 def verify() -> list[Verified]:
-    """Compare every shipped file with its recorded hash."""
+    """Compare every file that is shipped or recorded with its recorded hash. Raises InputError where there are no
+    records."""
     recorded = recorded_hashes()
+    digests = {weights.path: sha256(weights.path) for weights in shipped()}
     checked = []
-    for weights in shipped():
-        digest, wanted = sha256(weights.path), recorded.get(weights.path.name)
+    for path in sorted({*digests, *(shipped_folder() / name for name in recorded)}):
+        digest, wanted = digests.get(path, ""), recorded.get(path.name)
         state = "not recorded" if wanted is None else "intact" if wanted == digest else "DIFFERS"
-        checked.append(Verified(weights, digest, state))
+        checked.append(Verified(ShippedWeights(path.stem, path), digest, state if digest else "MISSING"))
     return checked
 
 
 def recorded_hashes() -> dict[str, str]:
-    """File name → SHA-256 as written in `SHA256SUMS` beside the shipped weights."""
+    """File name → SHA-256 as written in `SHA256SUMS` beside the shipped weights. Raises InputError where that cannot
+    be read."""
     sums = shipped_folder() / "SHA256SUMS"
-    if not sums.is_file():
-        return {}
-    pairs = (line.split(maxsplit=1) for line in sums.read_text(encoding="utf-8").splitlines() if line.strip())
-    return {name.strip(): digest for digest, name in pairs}
+    try:
+        pairs = (
+            line.split(maxsplit=1) for line in sums.read_text(encoding="utf-8").splitlines() if line.strip()
+        )
+        return {name.strip(): digest for digest, name in pairs}
+    except (OSError, ValueError):
+        raise InputError(f"{sums} is missing or damaged; reinstall posecli") from None
 
 
 def sha256(path: Path) -> str:

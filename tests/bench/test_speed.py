@@ -16,7 +16,7 @@ from posecli.bench.speed_baselines import WIDTH, PlainNetwork
 from posecli.bench.speed_parts import Task, measure, measure_apart
 from posecli.bench.speed_run import SpeedConfig, SpeedResult, speed_table, tasks
 from posecli.cli.main import main
-from posecli.errors import UsageError
+from posecli.errors import InputError, UsageError
 from posecli.nets.mixste import MixSTENet
 from posecli.weights import store
 
@@ -127,6 +127,28 @@ def test_lifting_and_refining_are_timed_whole_and_stand_beside_their_baselines()
 def test_a_process_of_its_own_says_what_is_wrong() -> None:
     with pytest.raises(UsageError, match="graformer lifts frame by frame"):
         measure_apart(Task("network", "graformer", {"window": 9}), ONCE)
+    with pytest.raises(
+        RuntimeError, match="TypeError: "
+    ) as caught:  # ours are named, and told in full by --debug
+        measure_apart(Task("network", "plain", {"window": "nine"}), ONCE)
+    assert "speed_parts.py" in caught.value.__notes__[0]
+
+
+def test_no_more_steps_than_the_diffusion_has() -> None:
+    tiny = {"width": 16, "depth": 1, "heads": 2}
+    with pytest.raises(UsageError, match="d3dp denoises in at most 1000 steps, not 1001"):
+        measure(Task("network", "d3dp", {"window": 9, "steps": 1001}, size=tiny), ONCE)
+
+
+def test_shipped_weights_go_by_their_name() -> None:
+    planned = tasks(SpeedConfig(stages=("network",), weights=Path("mixste-cmu")))
+    assert [(task.name, task.weights) for task in planned] == [
+        ("plain", ""), ("mixste", str(store.find("mixste", "mixste-cmu")))
+    ]  # fmt: skip
+    with pytest.raises(UsageError, match="mixste-cmu are weights of mixste, not of d3dp"):
+        tasks(SpeedConfig(stages=("network",), methods=("d3dp",), weights=Path("mixste-cmu")))
+    with pytest.raises(InputError, match="no weights file absent; shipped are"):
+        tasks(SpeedConfig(stages=("network",), weights=Path("absent")))
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -146,7 +168,10 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         (["--stage", "swim"], "unknown stage 'swim'"),
         (["--method", "swim"], "unknown method 'swim'"),
         (["--hypotheses", "few"], "--hypotheses takes whole numbers"),
-        (["--batch", "0"], "must be at least 1"),
+        (["--batch", "0"], "must lie between 1 and 100000"),
+        (["--threads", "100000"], "threads must lie between 1 and 1024, got 100000"),
+        (["--stage", ""], "no stage is named; one or more of: detect, network"),
+        (["--dtype", ","], "no dtype is named; one or more of: float32"),
         (["--format", "xml"], "--format must be one of"),
         (["--method", "mixste,d3dp", "--weights", "w.safetensors"], "--weights are of one method"),
     ],

@@ -144,6 +144,57 @@ def test_jumps_are_cut(raw: Path, tmp_path: Path) -> None:
     assert sum(map(len, pieces)) == len(clean[0]) - 1
 
 
+def test_absurd_and_foreign_files_are_skipped(
+    raw: Path, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    """The others are built all the same."""
+    for folder, name in (
+        ("A/009", "09_12.amc"),
+        ("A/009", "09.asf"),
+        ("A/007", "07_01.amc"),
+        ("A/007", "07.asf"),
+    ):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / folder / name).write_bytes((raw / folder / name).read_bytes())
+    file = tmp_path / "A/007/07_01.amc"
+    text = file.read_bytes()
+    for place in (b"1e308", b"1e30"):
+        file.write_bytes(re.sub(rb"^root \S+", b"root " + place, text, flags=re.M))
+        report = build_corpus(tmp_path, tmp_path / "c.h5")
+        ((name, why),) = report.skipped
+        assert (
+            name == "A/007/07_01.amc" and "from frame 0 on, joints lie 16.4 m or more from the middle" in why
+        )
+        assert {clip.subject for clip in load_corpus(tmp_path / "c.h5")} == {9}
+    skeleton = tmp_path / "A/007/07.asf"
+    skeleton.write_bytes(skeleton.read_bytes().replace(b"ltibia", b"lshank"))
+    file.write_bytes(text.replace(b"ltibia", b"lshank"))
+    assert "it has no bone 'ltibia'" in build_corpus(tmp_path, tmp_path / "c.h5").skipped[0][1]
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "says"),
+    [
+        ("clips.csv", "7,1,A,0,²,walk", "line 2 has a number that is not one"),
+        ("clips.csv", f"7,1,A,0,{'9' * 5000},walk", "line 2 has a number that is not one"),
+        ("clips.csv", "7,1,A,0,,walk", "line 2 has a number that is not one"),
+        ("clips.csv", "7,1,A,0,300,wa\0lk", "line 2 holds a character NUL, which no text has"),
+        ("cmu_index.csv", "7,1,walk,0", "trial 1 of subject 7 has 0 frames a second"),
+        ("cmu_index.csv", "7,1,walk,99999", "trial 1 of subject 7 has 99999 frames a second"),
+    ],
+)
+def test_damaged_tables_are_one_clear_line(name: str, row: str, says: str, tmp_path: Path) -> None:
+    heading = {
+        "clips.csv": "subject,trial,tier,native_start,native_end,description",
+        "cmu_index.csv": "Subject,Trial #,Motion Description,framerate",
+    }
+    (tmp_path / "raw").mkdir()
+    (tmp_path / name).write_text(f"{heading[name]}\n{row}\n", encoding="utf-8")
+    with pytest.raises(InputError, match=re.escape(f"{name}") + ".*" + re.escape(says)):
+        build_corpus(tmp_path / "raw", tmp_path / "c.h5")
+
+
 def build_corpus_of(root: Path, folder: Path, amc: bytes) -> list[Clip]:
     (folder / "09_12.amc").write_bytes(amc)
     build_corpus(root, root / "c.h5")

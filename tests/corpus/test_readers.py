@@ -209,6 +209,7 @@ def test_bvh_pose_by_hand() -> None:
         (b"90 90 0 0\n5", b"90 90 0 zero\n5"),
         (b"90 90 0 0\n5", b"90 90 0 inf\n5"),
         (b"OFFSET 0 2 0", b"OFFSET 0 2"),
+        (BVH[BVH.index(b"1 Xrotation") : BVH.index(b"MOTION")], b"9 "),
         (b"Zrotation Yrotation", b"Zrotation Wrotation"),
         (b"}\nMOTION", b"MOTION"),
         (b"JOINT Leg", b"} ROOT Leg"),

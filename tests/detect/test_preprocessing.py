@@ -107,6 +107,7 @@ def test_damaged_pipeline(tmp_path: Path, text: str) -> None:
         ("std = 1", "std must be three positive numbers"),
         ("mean = [1e999, 0, 0]", "mean must be three numbers"),
         (f"padding = {'9' * 400}", "padding must be between 0.5 and 4"),
+        (f"padding = {'9' * 5000}", r"m\.toml is not TOML: Exceeds the limit"),
         ("padding = true", "padding must be between 0.5 and 4"),
         ("channels = 'rgba'", "channels must be one of rgb, bgr"),
         ("values = 3", "values must be one of probability, logit, softmax"),

@@ -187,6 +187,11 @@ def settings_not_json(path: Path) -> None:
         file.attrs["settings"] = "{"
 
 
+def settings_of_a_number_too_long(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file.attrs["settings"] = '{"a": ' + "9" * 5000 + "}"
+
+
 def newer(path: Path) -> None:
     with h5py.File(path, "r+") as file:
         file.attrs["schema_version"] = 99
@@ -207,6 +212,7 @@ def newer(path: Path) -> None:
         (time_stands_still, "damaged"),
         (frames_beyond_the_clip, "frames that are not in the clip"),
         (settings_not_json, "settings is not JSON"),
+        (settings_of_a_number_too_long, "settings is not JSON"),
         (newer, "update posecli"),
     ],
 )

@@ -44,3 +44,9 @@ def test_shipped_cards_tell_and_missing_ones_do_not(tmp_path: Path) -> None:
     figures = [open_figures(weights.card) for weights in store.shipped() if weights.method in METHODS]
     assert figures and all(f is not None and 30 < f.p_mpjpe_mm < f.mpjpe_mm < 150 for f in figures)
     assert open_figures(tmp_path / "none.md") is None
+
+
+def test_a_letter_that_is_not_utf8_hides_no_figures(tmp_path: Path) -> None:
+    card = tmp_path / "card.md"
+    card.write_bytes(b"# \xff\n\nBy `posecli bench open`:\n\n" + TABLE.encode())
+    assert open_figures(card) == OpenFigures(86.1, 60.9)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,16 @@ def test_every_golden_checkpoint_is_told_and_becomes_a_file_that_stands_alone(
     expected = made.model.state_dict()
     assert all(torch.equal(value, expected[key]) for key, value in model.state_dict().items())
     assert same_answer(answer(model), metadata["self_check"])
+
+
+def test_a_file_of_another_answer_is_not_kept(shared_data: Path, tmp_path: Path) -> None:
+    made = convert_official(shared_data / "golden/mixste_f9/checkpoint.bin", Request("mixste", "h36m"))
+    said = made.metadata["self_check"]
+    moved = [[x + 0.001, y, z] for x, y, z in said["last_pose_m"]]
+    false = replace(made, metadata={**made.metadata, "self_check": {**said, "last_pose_m": moved}})
+    with pytest.raises(InputError, match=r"w\.safetensors would not compute what its checkpoint does"):
+        write_converted(false, tmp_path / "w.safetensors")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("file", [f for f in FILES if f.name in PARTS], ids=name)

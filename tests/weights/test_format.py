@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from posecli.errors import InputError, OutputError
 from posecli.methods.ddhpose import DDHPose, DDHPoseConfig
+from posecli.methods.graformer import GraFormerConfig
 from posecli.weights.format import load_weights, read_header, save_weights, weights_hash
 
 
@@ -95,17 +96,28 @@ def test_truncated_files(file: Path) -> None:
     [
         ({"format": 99}, "has format 99.*update posecli"),
         ({"method": "magic"}, "'magic'.*update posecli"),
+        ({"method": ["ddhpose"]}, "header is damaged"),
         ({"config": {}}, "settings are damaged: .*missing settings"),
         ({"config": "none"}, "header is damaged"),
         ({"config": {**DDHPoseConfig(frames=3, width=8, depth=2, heads=2).to_dict(), "width": 16}}, "does not fit"),
         ({"config": {**DDHPoseConfig(frames=3, width=8, depth=2, heads=2).to_dict(), "width": "8"}}, "damaged"),
         # 10 000 wide: refused by its shapes before any memory is taken
         ({"config": {**DDHPoseConfig(frames=3, width=8, depth=2, heads=2).to_dict(), "width": 10_000}}, "does not fit"),
+        # and these before their many parts are built
+        ({"config": {**DDHPoseConfig().to_dict(), "depth": 10_000}}, "depth must be a whole number from 1 to 100"),
+        ({"config": {**DDHPoseConfig().to_dict(), "mlp_ratio": 1e300}}, "mlp_ratio must be .* at most 100, got 1e"),
+        ({"method": "graformer", "config": {**GraFormerConfig().to_dict(), "order": 10_000}}, "order must be a whole"),
     ],
 )  # fmt: skip
 def test_headers_that_do_not_fit(file: Path, header: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         load_weights(rewrite(file, header=header))
+
+
+def test_a_header_nested_too_deep(file: Path) -> None:
+    save_file(load_file(file), file, {"posecli": "[" * 100_000})
+    with pytest.raises(InputError, match="header is damaged; fetch the file again"):
+        load_weights(file)
 
 
 @pytest.mark.parametrize("tensors", [{"net.pos_s": torch.zeros(3, 3)}, {"extra": torch.zeros(1)}])
@@ -122,3 +134,20 @@ def test_unwritable_target(tmp_path: Path, model: DDHPose) -> None:
     with pytest.raises(OutputError, match="cannot write"):
         save_weights(tmp_path / "folder", "ddhpose", model)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, InputError("not the same")])
+def test_a_file_gets_its_name_after_its_check(
+    raised: BaseException, tmp_path: Path, file: Path, model: DDHPose
+) -> None:
+    before, seen = file.read_bytes(), []
+
+    def check(written: Path) -> None:
+        seen.append(load_weights(written)[0])
+        raise raised
+
+    for path in (tmp_path / "new.safetensors", file):
+        with pytest.raises((KeyboardInterrupt, InputError)):
+            save_weights(path, "ddhpose", model, check=check)
+    assert seen == ["ddhpose", "ddhpose"]
+    assert [p.name for p in tmp_path.iterdir()] == [file.name] and file.read_bytes() == before
