@@ -91,6 +91,8 @@ def trained(row: Row, bench: Bench, seed: int = 0) -> Path:
     asked = row.asked(seed)
     if row.before is not None:
         asked["init"] = str(trained(row.before, bench))
+    elif asked.get("init", "").endswith(".safetensors"):
+        asked["init"] = str(HERE / asked["init"])
     with only_one(folder) as lock:
         fresh = not (folder / "checkpoint.pt").exists()
         write(folder / "config.toml", toml(asked))
