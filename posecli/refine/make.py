@@ -67,11 +67,11 @@ def make_refiner(
             '--pairs goes with fit = "training" or "folds": its validation windows are to validate on'
         )
     say = reporter or Silent()
-    claim(folder / "log.csv", overwrite=True)  # before minutes of lifting
     known = [load_base(name) for name in bases]
     if len({(b.simulator.rate, b.simulator.size_exponent) for b in known}) != 1:
         raise UsageError("these lifters see windows at different rates or sizes; refine each by itself")
     load_corpus(data, "val")  # says what is wrong with it, before anything is lifted
+    claim(folder / "log.csv", overwrite=True)
     corpus = store.sha256(data)
     fitted, held = [], []
     for base in known:
